@@ -1,0 +1,113 @@
+"""Settings, read from environment variables or ``.env``. ``.env.example`` documents each of them."""
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start again
+SHORTEST_SECRET = 32  # bytes, as RFC 7518 (section 3.2) asks of an HS256 key
+FEWEST_CHARACTERS = 8
+PLACEHOLDERS = ("betterauthsecret", "changeme", "changethis", "placeholder", "replaceme", "secretkey", "yoursecret")
+
+
+def _split(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
+    if "@" in parts.netloc or "*" in parts.netloc:
+        raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
+    return value.rstrip("/").lower()
+
+
+def _postgres_url(url: SecretStr) -> SecretStr:
+    try:
+        known = url.get_secret_value().startswith(("postgres://", "postgresql://"))
+        conninfo_to_dict(url.get_secret_value())
+    except psycopg.ProgrammingError:
+        known = False
+    if not known:
+        raise ValueError("must be a PostgreSQL URL such as postgresql://user:password@host/database")
+    return url
+
+
+def _strong_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text.encode()) < SHORTEST_SECRET:
+        raise ValueError("must have at least 32 bytes; make one with: openssl rand -base64 32")
+    letters = re.sub(r"[^a-z0-9]", "", text.lower())
+    if len(set(text)) < FEWEST_CHARACTERS or any(word in letters for word in PLACEHOLDERS):
+        raise ValueError("is a placeholder that others know; make one with: openssl rand -base64 32")
+    return secret
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+StrongSecret = Annotated[SecretStr, AfterValidator(_strong_secret)]
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """The service's configuration; a wrong value raises ``pydantic.ValidationError``."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    database_url: PostgresUrl | None = None
+    database_pool_size: int = Field(10, ge=1, le=100)
+    database_pool_timeout: float = Field(2.0, gt=0, le=60)
+    database_statement_timeout: float = Field(5.0, gt=0, le=60)
+    database_prepare: bool = True
+    data_dir: Path = Path(".data")
+    better_auth_secret: StrongSecret | None = None
+    jwt_issuer: Names = []
+    jwt_audience: Names = []
+    cors_origins: Origins = ["http://localhost:3000"]
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = True
+    debug: bool = False
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> Self:
+        if self.database_url and not self.better_auth_secret:
+            raise ValueError("BETTER_AUTH_SECRET must be set where DATABASE_URL is: it verifies the tokens")
+        return self
+
+
+def development_secret(data_dir: Path) -> str:
+    """The secret of a service on the embedded database that has none set: made once, kept beside the data."""
+    path = data_dir / "development-secret"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=data_dir) as draft:
+            draft.write(secrets.token_urlsafe(48))
+            draft.flush()
+            # A link appears whole or not at all, so workers that start together agree.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, path)
+    return path.read_text()
+
+
+def load_settings() -> Settings:
+    """Read the settings, or end the process with one sentence for each that is wrong, never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0]).upper() + " " if problem["loc"] else ""
+            sys.stderr.write(f"Configuration error: {name}{problem['msg'].removeprefix('Value error, ')}.\n")
+        raise SystemExit(STARTUP_FAILURE) from None

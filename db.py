@@ -1,0 +1,194 @@
+"""The engine, one statement per request, and the migrations at start."""
+
+import asyncio
+import contextlib
+import logging
+import select
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+from sqlalchemy import Executable, Row, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from config import Settings
+from embedded import EmbeddedServer
+from middleware.errors import Problem
+
+logger = logging.getLogger(__name__)
+
+MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
+RETRY_SECONDS = 1.0
+# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
+ROLLED_BACK = {"57P01", "40P01", "40001"}
+
+
+class Unavailable(Problem):
+    """The database can't answer now; the client should try again."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, detail, headers={"Retry-After": "1"})
+
+
+class Database:
+    """The pool of autocommit connections to PostgreSQL, open between ``start`` and ``stop``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._embedded: EmbeddedServer | None = None
+        self._healing: asyncio.Task[None] | None = None
+        self._migrated = False
+        self.engine: AsyncEngine
+
+    async def start(self) -> None:
+        """Open the pool and migrate; while the database is away, go on trying in the background.
+
+        Raises:
+            EmbeddedServerError: the embedded server does not start.
+        """
+        if self._settings.database_url:
+            url = self._settings.database_url.get_secret_value()
+        else:
+            self._embedded = await asyncio.to_thread(EmbeddedServer, self._settings.data_dir)
+            url = self._embedded.url
+        self.engine = make_engine(url, self._settings)
+        if not await self._try_to_migrate():
+            self._healing = asyncio.create_task(self._migrate_when_back())
+
+    async def stop(self) -> None:
+        if self._healing:
+            self._healing.cancel()
+        await self.engine.dispose()
+        if self._embedded:
+            self._embedded.release()
+
+    async def fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
+        """Run one statement in one round trip, and return its one row.
+
+        Raises:
+            Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
+        """
+        if not self._migrated:
+            raise Unavailable("The database is not ready yet.")
+        try:
+            try:
+                return await self._fetch(statement, values)
+            except DBAPIError as error:
+                if sqlstate(error) not in ROLLED_BACK:
+                    raise
+                return await self._fetch(statement, values)
+        except TimeoutError:
+            raise Unavailable("The database took too long to answer.") from None
+        except PoolTimeoutError:
+            raise Unavailable("All connections to the database are busy.") from None
+        except DBAPIError as error:
+            if not (error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
+                raise
+            logger.warning("Database unavailable: %s %s", type(error.orig).__name__, sqlstate(error) or "")
+            raise Unavailable("The database can't be reached.") from None
+
+    async def _fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
+        limit = self._settings.database_statement_timeout
+        # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
+        async with asyncio.timeout(limit + 1), asyncio.timeout(limit), AsyncSession(self.engine) as session:
+            result = await session.exec(statement, params=values)  # type: ignore[call-overload]
+            row: Row[Any] = result.one()
+            return row
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` where a request would."""
+        await self.fetch(text("SELECT 1"), {})
+
+    async def _try_to_migrate(self) -> bool:
+        try:
+            async with asyncio.timeout(self._settings.database_statement_timeout), self.transaction() as connection:
+                await connection.execute(text("SELECT 1"))
+            async with self.transaction() as connection:
+                await connection.run_sync(upgrade)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            reason = str(getattr(error, "orig", error)) or type(error).__name__
+            logger.warning("Waiting for the database: %s", reason.splitlines()[0])
+            return False
+        self._migrated = True
+        return True
+
+    async def _migrate_when_back(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            with contextlib.suppress(Exception):
+                if await self._try_to_migrate():
+                    logger.info("The database is ready")
+                    return
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, for migrations; requests use ``fetch``."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            async with connection.begin():
+                yield connection
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def make_engine(url: str, settings: Settings) -> AsyncEngine:
+    """An engine for a libpq URL, just as a PostgreSQL provider shows it."""
+    pooled = "-pooler." in url  # Neon's transaction pooler
+    prepare_threshold = 0 if settings.database_prepare and not pooled else None
+
+    async def connect() -> psycopg.AsyncConnection:
+        connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, prepare_threshold=prepare_threshold, connect_timeout=5
+        )
+        # One width for every integer, or a statement would be prepared once for each.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        return connection
+
+    engine = create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        use_native_hstore=False,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout,
+        echo=settings.debug,
+        hide_parameters=True,
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
+    return engine
+
+
+def _refuse_dead_connection(connection: Any, *_: object) -> None:
+    # An idle connection has nothing to say: if it can be read, the server has closed it. No round trip.
+    poller = select.poll()
+    poller.register(connection.driver_connection.pgconn.socket, select.POLLIN)
+    if poller.poll(0):
+        raise DisconnectionError
+
+
+def upgrade(connection: Any) -> None:
+    """Bring the schema up to date, once among all workers that start together."""
+    from alembic import command  # noqa: PLC0415 (serving needs none of it)
+
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+    command.upgrade(alembic_config(connection), "head")
+
+
+def alembic_config(connection: Any) -> Any:
+    """Alembic's configuration for ``migrations/``, on an open connection."""
+    from alembic.config import Config  # noqa: PLC0415
+
+    folder = Path(__file__).parent / "migrations"
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(slug)s")
+    return config

@@ -1,0 +1,47 @@
+"""Commands for developers, behind ``make token`` and ``make migration``."""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import jwt
+from alembic import command
+
+from config import Settings, development_secret, load_settings
+from db import Database, alembic_config
+
+TOKEN_SECONDS = 24 * 60 * 60
+
+
+def token(settings: Settings, user: str) -> str:
+    """A bearer token for ``user``, signed with the secret that the service verifies with."""
+    secret = settings.better_auth_secret
+    key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
+    claims: dict[str, Any] = {"sub": user, "exp": int(time.time()) + TOKEN_SECONDS}
+    if settings.jwt_issuer:
+        claims["iss"] = settings.jwt_issuer[0]
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience[0]
+    return jwt.encode(claims, key, "HS256")
+
+
+async def migration(settings: Settings, message: str) -> None:
+    """Write the migration that leads from the existing ones to ``models.py``."""
+    database = Database(settings)
+    await database.start()
+    try:
+        async with database.transaction() as connection:
+            await connection.run_sync(lambda sync: command.revision(alembic_config(sync), message, autogenerate=True))
+    finally:
+        await database.stop()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["token", user] if user:
+            print(token(load_settings(), user))  # noqa: T201
+        case ["migration", message] if message:
+            asyncio.run(migration(load_settings(), message))
+        case _:
+            sys.exit('Usage: make token user=alice, or make migration m="add priority"')

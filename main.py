@@ -1,0 +1,57 @@
+"""The task API: ``uvicorn main:app``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from config import Settings, development_secret, load_settings
+from db import Database
+from middleware.auth import Authenticator, SecretKey
+from middleware.errors import ErrorMiddleware, add_error_handlers
+from middleware.logs import RequestMiddleware, configure_logging
+from routes import health, tasks
+
+READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count"]
+SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
+METHODS = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service. Nothing is opened before its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        secret = settings.better_auth_secret
+        app.state.authenticator = Authenticator(
+            SecretKey(secret.get_secret_value() if secret else development_secret(settings.data_dir), settings)
+        )
+        await app.state.database.start()
+        try:
+            yield
+        finally:
+            await app.state.database.stop()
+
+    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, debug=False)
+    app.state.database = Database(settings)
+    # The last added is the outermost.
+    app.add_middleware(ErrorMiddleware)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=METHODS,
+        allow_headers=SENDABLE_HEADERS,
+        expose_headers=READABLE_HEADERS,
+        allow_credentials=True,
+    )
+    app.add_middleware(RequestMiddleware)
+    add_error_handlers(app)
+    app.include_router(health.router)
+    app.include_router(tasks.router)
+    return app
+
+
+settings = load_settings()
+configure_logging(settings)
+app = create_app(settings)

@@ -1,0 +1,137 @@
+"""One error shape for everything: ``application/problem+json`` (RFC 9457)."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    detail: str = Field(examples=["String should have at least 1 character"])
+    pointer: str = Field(
+        description="A JSON pointer into the body, or /query/…, /path/…, /header/….", examples=["/title"]
+    )
+
+
+class ProblemBody(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str = Field(description="A sentence for people.", examples=["The request is not valid."])
+    request_id: str = Field(description="The same as in X-Request-Id and in the log.")
+    errors: list[Fault] | None = Field(None, description="What is wrong, and where; for 400 only.")
+
+
+class Problem(HTTPException):
+    """An error that a route or dependency raises to answer the request with it."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        faults: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """``faults`` are pairs of pointer and detail."""
+        super().__init__(status, detail, headers)
+        self.faults = [{"detail": text, "pointer": pointer} for pointer, text in faults]
+
+
+def bad_request(pointer: str, detail: str) -> Problem:
+    return Problem(400, "The request is not valid.", faults=[(pointer, detail)])
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status_code).phrase,
+        "status": problem.status_code,
+        "detail": problem.detail,
+        "request_id": request.state.request_id,
+    }
+    if problem.faults:
+        body["errors"] = problem.faults
+    return Response(json.dumps(body), problem.status_code, problem.headers, MEDIA_TYPE)
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    if isinstance(error, Problem):
+        return problem_response(request, error)
+    if error.status_code == 404:
+        return problem_response(request, Problem(404, "There is nothing at this address."))
+    if error.status_code == 405:
+        allowed = ", ".join(sorted(_allowed_methods(request)))
+        detail = f"This address answers {allowed}."
+        return problem_response(request, Problem(405, detail, headers={"Allow": allowed}))
+    return problem_response(request, Problem(error.status_code, str(error.detail), headers=error.headers))
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """The methods of all routes at this address; each route knows only its own (RFC 9110, 15.5.6)."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
+async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
+    faults = [(_pointer(fault["loc"]), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()]
+    return problem_response(request, Problem(400, "The request is not valid.", faults=faults))
+
+
+def _pointer(location: Iterable[str | int]) -> str:
+    source, *parts = location
+    # Only names of this API's own fields stand here, so nothing needs the escapes of RFC 6901.
+    return "".join(f"/{part}" for part in (parts if source == "body" else [source, *parts]))
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.exception_handler(HTTPException)(_on_http_exception)
+    app.exception_handler(RequestValidationError)(_on_invalid)
+
+
+class ErrorMiddleware:
+    """Turns an unforeseen exception into a 500 here, inside CORS, so that a browser may read it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except Exception:
+            logger.exception("Unforeseen error", extra={"request_id": scope["state"]["request_id"]})
+            if started:
+                raise
+            problem = Problem(500, "Something went wrong on our side.")
+            await problem_response(Request(scope), problem)(scope, receive, send)

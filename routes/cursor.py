@@ -1,0 +1,72 @@
+"""Opaque cursors: a position in a list, tied by a checksum to the sort and filters it was made for."""
+
+import base64
+import binascii
+import hashlib
+import json
+from datetime import datetime
+from typing import NamedTuple
+
+from middleware.errors import bad_request
+
+CHECKSUM_BYTES = 8
+
+
+class Filters(NamedTuple):
+    """What a cursor belongs to."""
+
+    sort: str
+    completed: bool | None
+    q: str | None
+
+
+class Position(NamedTuple):
+    """The last row of a page: its id, and its sort key where that is not the id."""
+
+    after_id: int | None = None
+    after_key: str | None = None
+
+
+def encode_cursor(filters: Filters, position: str) -> str:
+    """``position`` is the JSON that the list statement returns as ``next``."""
+    payload = position.encode()
+    return base64.urlsafe_b64encode(_checksum(filters, payload) + payload).decode().rstrip("=")
+
+
+def decode_cursor(filters: Filters, cursor: str | None) -> Position:
+    """The position in ``cursor``, or the list's start where there is none.
+
+    Raises:
+        Problem: 400, the cursor is damaged or was made for another sort or filter.
+    """
+    if cursor is None:
+        return Position()
+    try:
+        decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        checksum, payload = decoded[:CHECKSUM_BYTES], decoded[CHECKSUM_BYTES:]
+        if checksum != _checksum(filters, payload) or encode_cursor(filters, payload.decode()) != cursor:
+            raise ValueError
+        position = Position(*json.loads(payload))
+        _check(filters, position)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        detail = "This cursor is damaged, or belongs to another sort or filter. Start again without it."
+        raise bad_request("/query/cursor", detail) from None
+    return position
+
+
+def _checksum(filters: Filters, payload: bytes) -> bytes:
+    return hashlib.sha256(json.dumps(filters).encode() + payload).digest()[:CHECKSUM_BYTES]
+
+
+def _check(filters: Filters, position: Position) -> None:
+    # The checksum is no secret: what a client could have made up must not reach the database.
+    after_id, after_key = position
+    if type(after_id) is not int or not 0 < after_id < 2**63:
+        raise ValueError
+    if filters.sort.removeprefix("-") == "created_at":
+        return
+    if not isinstance(after_key, str) or "\0" in after_key:
+        raise ValueError
+    after_key.encode()
+    if filters.sort.removeprefix("-") == "updated_at" and datetime.fromisoformat(after_key).tzinfo is None:
+        raise ValueError

@@ -1,0 +1,38 @@
+"""Liveness, readiness, and the way to the documentation."""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse
+
+from middleware.errors import ProblemBody
+
+router = APIRouter()
+
+
+class Health(BaseModel):
+    """The service, or all it needs, is up."""
+
+    status: str = Field("ok", examples=["ok"])
+
+
+@router.get("/health", tags=["health"], operation_id="getHealth")
+async def get_health() -> Health:
+    """Liveness: the process answers. Never asks the database."""
+    return Health()
+
+
+@router.get(
+    "/health/ready",
+    tags=["health"],
+    operation_id="getReadiness",
+    responses={503: {"model": ProblemBody, "description": "Not ready, with the reason."}},
+)
+async def get_readiness(request: Request) -> Health:
+    """Readiness: the database answers and its schema is up to date."""
+    await request.app.state.database.check()
+    return Health()
+
+
+@router.get("/", include_in_schema=False)
+async def lead_to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")

@@ -1,0 +1,79 @@
+"""What comes in and goes out. Tests hold the JSON that PostgreSQL writes against these."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+
+INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # Unicode categories: controls, format marks, separators
+
+
+def no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the NUL character, which PostgreSQL can't store")
+    return text
+
+
+def _visible(text: str) -> str:
+    if all(unicodedata.category(character) in INVISIBLE for character in text):
+        raise ValueError("must contain a visible character")
+    return text
+
+
+Title = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(no_nul),
+    AfterValidator(_visible),
+    Field(description="1 to 200 characters after trimming.", examples=["Buy milk"]),
+]
+Description = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=1000),
+    AfterValidator(no_nul),
+    Field(description="At most 1000 characters.", examples=["Two litres, oat"]),
+]
+Completed = Annotated[StrictBool, Field(examples=[False])]
+
+
+class TaskPublic(BaseModel):
+    """A task as the API shows it: exactly these columns, in this order."""
+
+    id: int
+    user_id: str
+    title: str
+    description: str | None
+    completed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class TaskCreate(BaseModel):
+    """A new task. Anything else a client sends (an ``id``, timestamps) is ignored."""
+
+    title: Title
+    description: Description | None = None
+    completed: Completed = False
+
+
+class TaskUpdate(BaseModel):
+    """Changes to a task: only the fields that are sent. The defaults below are never stored."""
+
+    title: Title = ""
+    description: Description | None = None
+    completed: Completed = False
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"completed": True}]})
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"must have at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class TaskComplete(BaseModel):
+    """The wanted state; without a body, completing toggles."""
+
+    completed: Completed
