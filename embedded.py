@@ -121,7 +121,7 @@ class EmbeddedServer:
 
     def _ensure_watched(self) -> None:
         if (lock := _try_lock(self._home / "watcher.lock")) is not None:
-            subprocess.Popen(
+            subprocess.call(
                 [sys.executable, "-I", __file__, str(self._home), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -247,4 +247,5 @@ def _reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
 
 
 if __name__ == "__main__":
-    watch(Path(sys.argv[1]), int(sys.argv[2]))
+    if os.fork() == 0:  # so that whoever started this has no child to wait for
+        watch(Path(sys.argv[1]), int(sys.argv[2]))

@@ -83,7 +83,7 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         method = scope["method"]
         if head := method == "HEAD":
-            scope["method"] = "GET"
+            scope = {**scope, "method": "GET"}  # a copy: the server reads its own, to expect no body
         status = 0
 
         async def tagged_send(message: Message) -> None:

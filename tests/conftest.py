@@ -1,0 +1,77 @@
+"""One embedded PostgreSQL for the whole run, one service for each test process, a fresh user for each test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from config import Settings
+from embedded import EmbeddedServer
+from main import create_app
+from tests.service import SECRET, User, serve, wait_until
+
+DATA_DIR = "TASK_API_TEST_DATA_DIR"
+
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
+
+hypothesis_settings.register_profile("default", deadline=None, max_examples=60)
+hypothesis_settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="task-api-tests-"))
+        folder.chmod(0o711)  # as root, PostgreSQL runs under another account, which must reach its data
+        os.environ[DATA_DIR] = str(folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ[DATA_DIR])
+        wait_until(lambda: not (folder / "postgres" / "cluster" / "postmaster.pid").exists())
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    server = EmbeddedServer(Path(os.environ[DATA_DIR]))
+    yield server.url
+    server.release()
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str) -> Settings:
+    return Settings(_env_file=None, database_url=database_url, better_auth_secret=SECRET)
+
+
+@pytest.fixture(scope="session")
+def service(settings: Settings) -> Iterator[str]:
+    with serve(create_app(settings)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def session_client(service: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service, timeout=30, limits=httpx2.Limits(max_connections=100)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(session_client: httpx2.Client) -> httpx2.Client:
+    return session_client
+
+
+@pytest.fixture
+def user(client: httpx2.Client) -> User:
+    return User(client)
+
+
+@pytest.fixture
+def stranger(client: httpx2.Client) -> User:
+    return User(client)

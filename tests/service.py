@@ -1,0 +1,90 @@
+"""What tests use to talk to the service: a real server on a real port, and users with tokens."""
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import jwt
+import uvicorn
+from fastapi import FastAPI
+
+SECRET = secrets.token_urlsafe(48)
+
+
+@contextlib.contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """Run the app under uvicorn in a thread; gives its base URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert server.started, "the service did not start"
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait for a condition to hold, and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+    return result
+
+
+def make_token(**claims: Any) -> str:
+    return jwt.encode({"exp": int(time.time()) + 600, **claims}, SECRET, "HS256")
+
+
+class User:
+    """A user with a random id, who sends requests to their own tasks."""
+
+    def __init__(self, client: httpx2.Client, id: str | None = None) -> None:  # noqa: A002
+        self.id = id or secrets.token_hex(16)
+        self.client = client
+        self.headers = {"Authorization": f"Bearer {make_token(sub=self.id)}"}
+        self.path = f"/api/{self.id}/tasks"
+
+    def send(self, method: str, path: str = "", **options: Any) -> httpx2.Response:
+        """Send a request to ``path`` below the user's own tasks, or to an address that starts with /api."""
+        headers = {**self.headers, **options.pop("headers", {})}
+        address = path if path.startswith("/api/") else self.path + path
+        return self.client.request(method, address, headers=headers, **options)
+
+    def get(self, path: str = "", **options: Any) -> httpx2.Response:
+        return self.send("GET", path, **options)
+
+    def create(self, title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
+        response = self.send("POST", json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    def tasks(self) -> list[dict[str, Any]]:
+        tasks: list[dict[str, Any]] = self.get("?limit=1000").json()
+        return tasks
+
+
+def check_problem(response: httpx2.Response, status: int, pointer: str | None = None) -> dict[str, Any]:
+    """The body of an error, after checking that it has the one shape (RFC 9457)."""
+    assert response.status_code == status, f"{response.status_code}: {response.text}"
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "request_id"} <= problem.keys()
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    if status == 503:
+        assert int(response.headers["Retry-After"]) > 0
+    if pointer is not None:
+        assert pointer in [fault["pointer"] for fault in problem["errors"]], problem
+    return problem
