@@ -1,0 +1,107 @@
+"""A proxy before PostgreSQL that sees, delays and cuts what really goes over the wire."""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+
+class Proxy:
+    """Reads the client's side of the protocol (PostgreSQL documentation, "Message Formats")."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.messages: list[str] = []
+        """The type of each message a client has sent: P, B, D, E and S for a statement, Q for a plain query."""
+        self.refuse = False
+        """Close new connections at once, as a server that is away would."""
+        self.cut_after_commit = 0
+        """How many answers to swallow: the statement runs, and the connection dies before the client hears of it."""
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Close all connections. Call it in the proxy's own loop."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuse:
+            writer.transport.abort()
+            return
+        to_server_reader, to_server = await asyncio.open_unix_connection(str(self.target))
+        self._writers |= {writer, to_server}
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._from_client(reader, to_server))
+                group.create_task(self._from_server(to_server_reader, writer))
+        for end in (writer, to_server):
+            end.transport.abort()
+            self._writers.discard(end)
+
+    async def _from_client(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+        length = int.from_bytes(head := await reader.readexactly(4))
+        to_server.write(head + await reader.readexactly(length - 4))  # the start-up message has no type
+        while True:
+            head = await reader.readexactly(5)
+            body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            self.messages.append(chr(head[0]))
+            to_server.write(head + body)
+            await to_server.drain()
+
+    async def _from_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self.cut_after_commit:
+                self.cut_after_commit -= 1
+                break
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError
+
+
+class RunningProxy:
+    """A proxy in a thread, and the URL to reach PostgreSQL through it."""
+
+    def __init__(self, proxy: Proxy, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.proxy = proxy
+        self.url = url
+        self._loop = loop
+
+    def cut(self) -> None:
+        self._loop.call_soon_threadsafe(self.proxy.cut)
+
+
+@contextlib.contextmanager
+def proxied(database_url: str) -> Iterator[RunningProxy]:
+    """Run a proxy before the embedded server, on a unix socket of its own."""
+    target = Path(database_url.partition("host=")[2]) / ".s.PGSQL.5432"
+    proxy = Proxy(target)
+    started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+    with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
+
+        async def run() -> None:
+            async with _listening(proxy, Path(folder) / ".s.PGSQL.5432"):
+                started.set()
+                await stop.wait()
+
+        thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+        thread.start()
+        started.wait()
+        try:
+            yield RunningProxy(proxy, f"postgresql://postgres@/postgres?host={folder}", loop)
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+            loop.close()
+
+
+@contextlib.asynccontextmanager
+async def _listening(proxy: Proxy, path: Path) -> AsyncIterator[None]:
+    server = await asyncio.start_unix_server(proxy.handle, path)
+    try:
+        yield
+    finally:
+        server.close()
+        proxy.cut()
+        await asyncio.sleep(0.05)
