@@ -37,8 +37,9 @@ def _origin(value: str) -> str:
 def _postgres_url(url: SecretStr) -> SecretStr:
     try:
         known = url.get_secret_value().startswith(("postgres://", "postgresql://"))
-        conninfo_to_dict(url.get_secret_value())
-    except psycopg.ProgrammingError:
+        port = str(conninfo_to_dict(url.get_secret_value()).get("port") or "5432")
+        known &= all(0 < int(number) < 65536 for number in port.split(","))
+    except (psycopg.ProgrammingError, ValueError):
         known = False
     if not known:
         raise ValueError("must be a PostgreSQL URL such as postgresql://user:password@host/database")

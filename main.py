@@ -21,20 +21,21 @@ METHODS = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
 def create_app(settings: Settings) -> FastAPI:
     """Build the service. Nothing is opened before its lifespan starts."""
 
+    database = Database(settings)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await database.start()
         secret = settings.better_auth_secret
-        app.state.authenticator = Authenticator(
-            SecretKey(secret.get_secret_value() if secret else development_secret(settings.data_dir), settings)
-        )
-        await app.state.database.start()
+        key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
+        app.state.authenticator = Authenticator(SecretKey(key, settings))
         try:
             yield
         finally:
-            await app.state.database.stop()
+            await database.stop()
 
     app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, debug=False)
-    app.state.database = Database(settings)
+    app.state.database = database
     # The last added is the outermost.
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(
@@ -47,8 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestMiddleware)
     add_error_handlers(app)
-    app.include_router(health.router)
-    app.include_router(tasks.router)
+    # Not include_router, which would run a router within the router for every request.
+    app.router.routes.extend([*health.router.routes, *tasks.router.routes])
     return app
 
 

@@ -4,7 +4,16 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
 INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # Unicode categories: controls, format marks, separators
 
@@ -15,6 +24,10 @@ def no_nul(text: str) -> str:
     return text
 
 
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
 def _visible(text: str) -> str:
     if all(unicodedata.category(character) in INVISIBLE for character in text):
         raise ValueError("must contain a visible character")
@@ -23,7 +36,8 @@ def _visible(text: str) -> str:
 
 Title = Annotated[
     str,
-    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200),
+    BeforeValidator(_trimmed),
+    StringConstraints(strict=True, min_length=1, max_length=200),
     AfterValidator(no_nul),
     AfterValidator(_visible),
     Field(description="1 to 200 characters after trimming.", examples=["Buy milk"]),

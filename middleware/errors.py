@@ -90,7 +90,7 @@ def _allowed_methods(request: Request) -> set[str]:
     methods: set[str] = set()
     for route in request.app.router.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
+            methods |= getattr(route, "methods", None) or set()
     return methods | {"HEAD"} if "GET" in methods else methods
 
 

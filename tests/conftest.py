@@ -1,5 +1,6 @@
 """One embedded PostgreSQL for the whole run, one service for each test process, a fresh user for each test."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -19,6 +20,9 @@ DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
+
+for chatty in ("httpx2", "access"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 hypothesis_settings.register_profile("default", deadline=None, max_examples=60)
 hypothesis_settings.load_profile("default")

@@ -34,7 +34,7 @@ def test_a_new_task_comes_back_whole_and_can_be_read_at_its_location(user: User)
 
 
 def test_the_bytes_are_those_of_the_response_schema(user: User) -> None:
-    created = user.create("Ünïcode \U0001f600 \"quoted\" \\ / \u2028 \t", description="a\nb")
+    created = user.create('Ünïcode \U0001f600 "quoted" \\ / \u2028 \t', description="a\nb")
 
     body = user.get().content
 

@@ -1,0 +1,150 @@
+"""The embedded PostgreSQL: started by its first user, stopped after its last, whatever was killed meanwhile."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from embedded import EmbeddedServer
+from tests.process import ROOT
+from tests.service import wait_until
+
+USE = """
+import sys; sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[2]))
+print(server.url, flush=True)
+sys.stdin.read()
+"""
+
+
+class Home:
+    """A data folder, and the processes that use its server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.pid_file = self.data / "postgres" / "cluster" / "postmaster.pid"
+        self.users: list[subprocess.Popen[str]] = []
+
+    def use(self) -> subprocess.Popen[str]:
+        """Start a process that uses the server until its standard input closes."""
+        command = [sys.executable, "-c", USE, str(ROOT), str(self.data)]
+        self.users.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return self.users[-1]
+
+    def url(self, user: subprocess.Popen[str]) -> str:
+        assert user.stdout
+        return user.stdout.readline().strip()
+
+    def rows(self, url: str) -> int:
+        """Add a row, and count all there are."""
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS kept (id int)")
+            connection.execute("INSERT INTO kept VALUES (1)")
+            counted = connection.execute("SELECT count(*) FROM kept").fetchone()
+            assert counted
+            return int(counted[0])
+
+    def server(self) -> int:
+        return int(self.pid_file.read_text().splitlines()[0])
+
+    def leave(self, user: subprocess.Popen[str]) -> None:
+        user.communicate()
+
+    def stopped(self) -> bool:
+        return not self.pid_file.exists()
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(prefix="a folder with spaces ") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        deep = folder / ("long " * 20) / ("name " * 20)
+        deep.mkdir(parents=True)
+        home = Home(deep)
+        yield home
+        for user in home.users:
+            user.kill()
+            user.communicate()
+        wait_until(home.stopped)
+
+
+def test_the_server_stops_with_its_last_user_and_keeps_the_data(home: Home) -> None:
+    first, second = home.use(), home.use()
+    url = home.url(first)
+    assert home.url(second) == url
+    assert home.rows(url) == 1
+    home.leave(first)
+    assert home.rows(url) == 2
+    home.leave(second)
+    wait_until(home.stopped)
+    assert not Path(url.partition("host=")[2]).exists()
+    assert home.rows(home.url(home.use())) == 3
+
+
+def test_six_users_at_once_share_one_server(home: Home) -> None:
+    users = [home.use() for _ in range(6)]
+    assert len({home.url(user) for user in users}) == 1
+
+
+def kill_user(home: Home) -> None:
+    home.users[0].kill()
+    wait_until(home.stopped)
+
+
+def kill_server(home: Home) -> None:
+    os.kill(home.server(), signal.SIGKILL)
+
+
+def kill_both(home: Home) -> None:
+    kill_server(home)
+    home.users[0].kill()
+
+
+@pytest.mark.parametrize("kill", [kill_user, kill_server, kill_both])
+def test_data_survives_kill_9(home: Home, kill: Callable[[Home], None]) -> None:
+    assert home.rows(home.url(home.use())) == 1
+
+    kill(home)
+
+    assert home.rows(home.url(home.use())) == 2
+
+
+@pytest.mark.parametrize("debris", ["", "12", "{reused}\n/elsewhere\n1\n5432\n/tmp/pg-gone\n\n1 1\nready\n"])
+def test_what_a_crash_leaves_behind_is_no_hindrance(home: Home, debris: str) -> None:
+    user = home.use()
+    assert home.rows(home.url(user)) == 1
+    home.leave(user)
+    wait_until(home.stopped)
+    home.pid_file.write_text(debris.format(reused=os.getpid()))
+    (home.data / "postgres" / "cluster.new").mkdir()
+
+    assert home.rows(home.url(home.use())) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
+def test_root_in_a_closed_folder_needs_not_open_it() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data"
+        server = EmbeddedServer(data)
+        elsewhere = (data / "postgres").resolve()
+        assert stat.S_IMODE(Path(name).stat().st_mode) == 0o700
+        assert not elsewhere.is_relative_to(name)
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        server.release()
+        wait_until(lambda: not (elsewhere / "cluster" / "postmaster.pid").exists())
+        again = EmbeddedServer(data)
+        assert (data / "postgres").resolve() == elsewhere
+        again.release()
+        wait_until(lambda: not (elsewhere / "cluster" / "postmaster.pid").exists())
+    subprocess.check_call(["rm", "-r", elsewhere])
