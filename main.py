@@ -12,6 +12,7 @@ from middleware.auth import Authenticator, SecretKey
 from middleware.errors import ErrorMiddleware, add_error_handlers
 from middleware.logs import RequestMiddleware, configure_logging
 from routes import health, tasks
+from routes.documentation import document_errors
 
 READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count"]
 SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
@@ -20,21 +21,20 @@ METHODS = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the service. Nothing is opened before its lifespan starts."""
-
     database = Database(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.start()
-        secret = settings.better_auth_secret
-        key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
-        app.state.authenticator = Authenticator(SecretKey(key, settings))
         try:
+            secret = settings.better_auth_secret
+            key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
+            app.state.authenticator = Authenticator(SecretKey(key, settings))
             yield
         finally:
             await database.stop()
 
-    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, debug=False)
+    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False)
     app.state.database = database
     # The last added is the outermost.
     app.add_middleware(ErrorMiddleware)
@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
     app.router.routes.extend([*health.router.routes, *tasks.router.routes])
+    document_errors(app)
     return app
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from middleware.errors import MEDIA_TYPE
+from fastapi import FastAPI
+
+from middleware.errors import MEDIA_TYPE, ProblemBody
 
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
 
@@ -51,3 +53,17 @@ CREATED: dict[int | str, dict[str, Any]] = {
     201: {"headers": {"ETag": ETAG, "Location": _header("The task's address, without a host."), **REPLAYED}}
 }
 CREATED_MANY: dict[int | str, dict[str, Any]] = {201: {"headers": REPLAYED}}
+
+
+def document_errors(app: FastAPI) -> None:
+    """Add the error's schema to the document: FastAPI would do so only as ``application/json``."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        definitions = schema.pop("$defs")
+        document["components"]["schemas"].update({"ProblemBody": schema, **definitions})
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

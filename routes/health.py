@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
-from middleware.errors import ProblemBody
+from routes.documentation import RETRY, problem
 
 router = APIRouter()
 
@@ -25,7 +25,7 @@ async def get_health() -> Health:
     "/health/ready",
     tags=["health"],
     operation_id="getReadiness",
-    responses={503: {"model": ProblemBody, "description": "Not ready, with the reason."}},
+    responses={503: problem("Not ready, with the reason.", **RETRY)},
 )
 async def get_readiness(request: Request) -> Health:
     """Readiness: the database answers and its schema is up to date."""

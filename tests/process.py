@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -47,11 +47,13 @@ class Process:
 
 
 @contextlib.contextmanager
-def run_service(folder: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Process]:
+def run_service(
+    folder: Path, *options: str, port: int = 0, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     """Run the service in ``folder`` until the block ends, with no settings but these."""
     output = folder / "output.txt"
     command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--port", str(port), *options]
-    plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
+    plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **(environment or {})}
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=plain, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -64,7 +65,7 @@ def test_a_wrong_setting_is_told_in_one_sentence_without_its_value(
     [({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be origins"), ({"DATA_DIR": "/dev/null/x"}, "DATA_DIR '/dev/null/x'")],
 )
 def test_a_start_that_fails_ends_with_one_sentence(environment: dict[str, str], sentence: str, tmp_path: Path) -> None:
-    with run_service(tmp_path, **environment) as service:
+    with run_service(tmp_path, environment=environment) as service:
         assert service.process.wait(30) != 0
 
     assert len([line for line in service.output.splitlines() if sentence in line]) == 1
@@ -72,7 +73,7 @@ def test_a_start_that_fails_ends_with_one_sentence(environment: dict[str, str], 
 
 
 def test_workers_that_can_not_start_are_not_started_again(tmp_path: Path) -> None:
-    with run_service(tmp_path, "--workers", "2", CORS_ORIGINS="*") as service:
+    with run_service(tmp_path, "--workers", "2", environment={"CORS_ORIGINS": "*"}) as service:
         assert service.process.wait(60) is not None
     assert service.output.count("CORS_ORIGINS must be origins") <= 2
 
@@ -80,7 +81,7 @@ def test_workers_that_can_not_start_are_not_started_again(tmp_path: Path) -> Non
 def test_a_port_in_use_stops_the_start_with_one_sentence(tmp_path: Path, service: str, database_url: str) -> None:
     port = urlsplit(service).port or 0
     environment = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
-    with run_service(tmp_path, port=port, **environment) as second:
+    with run_service(tmp_path, port=port, environment=environment) as second:
         assert second.process.wait(30) != 0
     assert "address already in use" in second.output
     assert "Traceback" not in second.output
@@ -97,7 +98,7 @@ def empty_database(database_url: str) -> Iterator[str]:
 
 def test_eight_workers_on_an_empty_database_make_the_schema_once(tmp_path: Path, empty_database: str) -> None:
     environment = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": SECRET}
-    with run_service(tmp_path, "--workers", "8", **environment) as service:
+    with run_service(tmp_path, "--workers", "8", environment=environment) as service:
         url = service.url()
         wait_until(lambda: service.output.count("Application startup complete") == 8, 60)
         assert httpx2.get(f"{url}/health/ready").status_code == 200
@@ -114,7 +115,7 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
         folder.chmod(0o711)
         with run_service(folder) as service:
             url = service.url()
-            command = [sys.executable, ROOT / "dev.py", "token", "alice"]
+            command = [sys.executable, str(ROOT / "dev.py"), "token", "alice"]
             token = subprocess.check_output(command, cwd=folder, text=True).strip()
             response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
             assert (response.status_code, response.json()) == (200, [])
@@ -124,7 +125,7 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
 def log_of(folder: Path, database_url: str, **environment: str) -> str:
     """What a service writes for a handful of requests."""
     environment |= {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
-    with run_service(folder, **environment) as service, httpx2.Client(base_url=service.url()) as client:
+    with run_service(folder, environment=environment) as service, httpx2.Client(base_url=service.url()) as client:
         user = User(client, "log-user")
         user.send("POST", "?colour=private-query", json={"title": "private-body"})
         user.get("/12345", headers={"X-Request-Id": "my-id"})
@@ -162,7 +163,7 @@ def wire(database_url: str) -> Iterator[RunningProxy]:
         yield running
 
 
-def settings_for(url: str, **changes: float) -> Settings:
+def settings_for(url: str, **changes: Any) -> Settings:
     return Settings(_env_file=None, database_url=url, better_auth_secret=SECRET, **changes)
 
 

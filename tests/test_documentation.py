@@ -1,0 +1,124 @@
+"""README, .env.example and the OpenAPI document say what the code does."""
+
+import json
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from config import Settings
+from main import create_app
+from tests.process import ROOT, run_service
+from tests.service import SECRET, wait_until
+
+README = (ROOT / "README.md").read_text()
+SETTINGS = {name.upper() for name in Settings.model_fields}
+DOCUMENT = create_app(Settings(_env_file=None, better_auth_secret=SECRET)).openapi()
+
+
+def section(title: str) -> str:
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+def test_every_setting_is_in_the_table_and_in_the_example_file() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", section("Configure it"), re.MULTILINE)
+    example = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert set(table) == SETTINGS
+    assert set(example) == SETTINGS
+    assert len(table) == len(set(table))
+
+
+@pytest.mark.parametrize("source", ["table", "example"])
+def test_the_documented_defaults_are_the_real_ones(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = {
+        "table": r"^\| `(\w+)` \| `([^`]+)` \|",
+        "example": r"^#(\w+)=(.+)$",
+    }
+    text = section("Configure it") if source == "table" else (ROOT / ".env.example").read_text()
+    defaults = Settings(_env_file=None)
+    stated = dict(re.findall(lines[source], text, re.MULTILINE))
+    stated.pop("DATABASE_URL", None)
+    assert len(stated) >= 9
+    for name, value in stated.items():
+        monkeypatch.setenv(name, value)
+    assert Settings(_env_file=None) == defaults
+
+
+def test_the_curl_tour_works_when_pasted() -> None:
+    tour = [line.replace("make -s", f"make -s -C {ROOT}") for line in commands(section("Try it"))]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        secret = {"BETTER_AUTH_SECRET": SECRET}  # README's reader needs none, but may have a .env of their own here
+        with run_service(folder, environment=secret) as service:
+            script = "\n".join(f"{line}; echo" for line in tour).replace("http://localhost:8000", service.url())
+            environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "DATA_DIR": str(folder / ".data"), **secret}
+            output = subprocess.check_output(["sh", "-ec", script], env=environment, text=True)
+        wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+    bodies = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
+    assert [body["title"] for body in bodies[:2]] == ["Buy milk", "Call Bob"]
+    assert bodies[2] == bodies[:2]
+    assert bodies[3] == bodies[0]
+    assert bodies[4]["title"] == "Buy oat milk"
+    assert bodies[5]["completed"] is True
+    assert bodies[6] == [bodies[5]]
+    assert 'rel="next"' in output
+    assert bodies[7] == {
+        **json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0]),
+        "request_id": bodies[7]["request_id"],
+    }
+    assert len(bodies) == 8
+
+
+def test_every_file_that_readme_names_is_there() -> None:
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_document_says_400_and_never_422_for_what_is_invalid() -> None:
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if not status.startswith("2") and status != "304":
+                    assert "application/problem+json" in response["content"], (method, path, status)
+            if path.startswith("/api/"):
+                assert {"400", "401", "403", "503"} <= operation["responses"].keys()
+    assert "HTTPValidationError" not in json.dumps(DOCUMENT)
+
+
+def test_operation_ids_make_good_function_names() -> None:
+    ids = [operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    assert sorted(ids) == sorted(
+        [
+            "listTasks",
+            "createTask",
+            "createTasks",
+            "getTask",
+            "updateTask",
+            "putTask",
+            "completeTask",
+            "deleteTask",
+            "updateTasks",
+            "deleteTasks",
+            "getHealth",
+            "getReadiness",
+        ]
+    )
+
+
+def test_the_document_and_its_page_are_served(client: httpx2.Client) -> None:
+    assert client.get("/openapi.json").json() == DOCUMENT
+    assert client.get("/docs").status_code == 200
+
+
+def test_every_reference_in_the_document_resolves() -> None:
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
+    assert "ProblemBody" in names
+    assert names <= DOCUMENT["components"]["schemas"].keys()
