@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start again
@@ -56,6 +64,15 @@ def _strong_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError("must be an address such as https://app.example.com")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong_secret)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -74,6 +91,9 @@ class Settings(BaseSettings):
     database_prepare: bool = True
     data_dir: Path = Path(".data")
     better_auth_secret: StrongSecret | None = None
+    better_auth_url: Address | None = None
+    better_auth_user_table: TableName | None = None
+    jwt_jwks_url: Address | None = None
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
@@ -84,9 +104,27 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
-        if self.database_url and not self.better_auth_secret:
-            raise ValueError("BETTER_AUTH_SECRET must be set where DATABASE_URL is: it verifies the tokens")
+        if self.database_url and not (self.better_auth_url or self.better_auth_secret):
+            raise ValueError(
+                "BETTER_AUTH_URL or BETTER_AUTH_SECRET must be set where DATABASE_URL is, to verify tokens"
+            )
+        if self.jwt_jwks_url and not self.better_auth_url:
+            raise ValueError("JWT_JWKS_URL needs BETTER_AUTH_URL, whose tokens its keys verify")
         return self
+
+    @property
+    def better_auth_origin(self) -> str:
+        """What Better Auth writes as issuer and audience: its URL without a path."""
+        parts = urlsplit(self.better_auth_url or "")
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @property
+    def key_set_url(self) -> str:
+        """Better Auth serves its key set below its own base path, unless JWT_JWKS_URL says otherwise."""
+        if self.jwt_jwks_url:
+            return self.jwt_jwks_url
+        base = self.better_auth_url or ""
+        return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
 
 
 def development_secret(data_dir: Path) -> str:

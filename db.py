@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg.types.numeric import Int8Dumper
-from sqlalchemy import Executable, Row, event, text
+from sqlalchemy import Connection, Executable, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,6 +22,7 @@ from middleware.errors import Problem
 
 logger = logging.getLogger(__name__)
 
+ACCOUNT_COLUMN = "account_id"
 MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
 RETRY_SECONDS = 1.0
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
@@ -110,7 +111,9 @@ class Database:
                 await connection.execute(text("SELECT 1"))
             async with self.transaction() as connection:
                 await connection.run_sync(upgrade)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+                if table := self._settings.better_auth_user_table:
+                    await connection.run_sync(link_accounts, table)
+        except (SQLAlchemyError, OSError, TimeoutError, LookupError) as error:
             reason = str(getattr(error, "orig", error)) or type(error).__name__
             logger.warning("Waiting for the database: %s", reason.splitlines()[0])
             return False
@@ -175,12 +178,35 @@ def _refuse_dead_connection(connection: Any, *_: object) -> None:
         raise DisconnectionError
 
 
-def upgrade(connection: Any) -> None:
+def upgrade(connection: Connection) -> None:
     """Bring the schema up to date, once among all workers that start together."""
     from alembic import command  # noqa: PLC0415 (serving needs none of it)
 
     connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
     command.upgrade(alembic_config(connection), "head")
+
+
+def link_accounts(connection: Connection, table: str) -> None:
+    """Make ``users`` reference Better Auth's table, so that deleting an account deletes its tasks.
+
+    The reference is a column of its own, generated from ``users.id`` in the type of Better Auth's id
+    (text or uuid): so statements are the same with and without it. Better Auth's table stays as it is.
+
+    Raises:
+        LookupError: there is no such table yet.
+    """
+    quoted = ".".join(f'"{part}"' for part in table.split("."))
+    id_type = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(:t) AND attname = 'id'"
+    kind = connection.scalar(text(id_type), {"t": quoted})
+    if kind is None:
+        raise LookupError(f"BETTER_AUTH_USER_TABLE: the database has no table {quoted} with an id yet.")
+    connection.execute(
+        text(
+            f"ALTER TABLE users ADD COLUMN IF NOT EXISTS {ACCOUNT_COLUMN} {kind} "
+            f"GENERATED ALWAYS AS (id::{kind}) STORED REFERENCES {quoted} (id) ON DELETE CASCADE"
+        )
+    )
+    connection.execute(text(f"CREATE INDEX IF NOT EXISTS users_{ACCOUNT_COLUMN} ON users ({ACCOUNT_COLUMN})"))
 
 
 def alembic_config(connection: Any) -> Any:

@@ -16,6 +16,8 @@ TOKEN_SECONDS = 24 * 60 * 60
 
 def token(settings: Settings, user: str) -> str:
     """A bearer token for ``user``, signed with the secret that the service verifies with."""
+    if settings.better_auth_url:
+        sys.exit("The service verifies by Better Auth's keys (BETTER_AUTH_URL is set): sign in there to get a token.")
     secret = settings.better_auth_secret
     key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
     claims: dict[str, Any] = {"sub": user, "exp": int(time.time()) + TOKEN_SECONDS}

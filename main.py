@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from config import Settings, development_secret, load_settings
+from config import Settings, load_settings
 from db import Database
-from middleware.auth import Authenticator, SecretKey
+from middleware.auth import Authenticator
 from middleware.errors import ErrorMiddleware, add_error_handlers
 from middleware.logs import RequestMiddleware, configure_logging
 from routes import health, tasks
@@ -26,13 +26,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.start()
-        try:
-            secret = settings.better_auth_secret
-            key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
-            app.state.authenticator = Authenticator(SecretKey(key, settings))
-            yield
-        finally:
-            await database.stop()
+        app.state.authenticator = authenticator = Authenticator(settings)
+        await authenticator.keys.start()
+        yield
+        await authenticator.keys.stop()
+        await database.stop()
 
     app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False)
     app.state.database = database

@@ -1,10 +1,10 @@
 """Who is calling: from a bearer token to the one owner whose rows a request may touch.
 
-The configuration, never the token, decides how tokens are verified. Asymmetric keys (Better Auth's
-key set) have their place beside ``SecretKey``.
+The configuration, never the token, decides how tokens are verified: ``keys.py`` has both ways.
 """
 
 import hashlib
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -13,22 +13,24 @@ from typing import Annotated, Any
 import jwt
 from fastapi import Depends, Path
 from fastapi.security import HTTPBearer
+from jwt.utils import base64url_decode, base64url_encode
 from sqlalchemy import Executable, Row
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import HTTPConnection, Request
 
-from config import Settings
-from db import Database
+from config import Settings, development_secret
+from db import Database, sqlstate
 from middleware.errors import Problem
+from middleware.keys import CLOCK_SKEW, InvalidToken, Keys, KeySet, SecretKey
 
-CLOCK_SKEW = 30  # seconds that clocks may differ
 LONGEST_TOKEN = 8192
 LONGEST_OWNER = 255
 REMEMBERED_TOKENS = 10_000
+LOST_ACCOUNT = {"23503", "22P02"}  # no such row in Better Auth's table; an id that its type can't hold
+# Headers that point to other keys, or change what is signed (RFC 7515, 4.1; RFC 7797).
+REFUSED_HEADERS = {"b64", "crit", "jku", "jwk", "x5c", "x5u", "zip"}
+TYPES = {"jwt", "at+jwt"}
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-
-
-class InvalidToken(Exception):
-    """The token must not be accepted. Why is for tests and debugging; a client is never told."""
 
 
 def unauthorized(detail: str, error: str = "") -> Problem:
@@ -37,38 +39,18 @@ def unauthorized(detail: str, error: str = "") -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 
-class SecretKey:
-    """HS256 under the secret that this service shares with the frontend's server."""
-
-    def __init__(self, secret: str, settings: Settings) -> None:
-        self._secret = secret
-        self._issuer = settings.jwt_issuer or None
-        self._audience = settings.jwt_audience or None
-
-    async def verify(self, token: str) -> dict[str, Any]:
-        """The token's claims.
-
-        Raises:
-            jwt.PyJWTError: the signature or a claim does not hold.
-        """
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            self._secret,
-            algorithms=["HS256"],
-            issuer=self._issuer,
-            audience=self._audience,
-            leeway=CLOCK_SKEW,
-            options={"require": ["exp"], "verify_aud": self._audience is not None},
-        )
-        return claims
-
-
 class Authenticator:
     """Verifies bearer tokens and remembers those that verified, never past their expiry."""
 
-    def __init__(self, keys: SecretKey) -> None:
-        self._keys = keys
+    def __init__(self, settings: Settings) -> None:
         self._remembered: dict[bytes, tuple[str, float]] = {}
+        self.keys: Keys
+        if settings.better_auth_url:
+            self.keys = KeySet(settings, on_change=self._remembered.clear)
+        else:
+            secret = settings.better_auth_secret
+            key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
+            self.keys = SecretKey(key, settings)
 
     async def owner(self, connection: HTTPConnection) -> str:
         """The user id that the request's token was issued for.
@@ -90,7 +72,7 @@ class Authenticator:
             owner, expires = await self._verify(token)
         except jwt.ExpiredSignatureError:
             raise unauthorized("The token has expired.", "invalid_token") from None
-        except (jwt.PyJWTError, InvalidToken, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, InvalidToken, ValueError, TypeError, ArithmeticError, RecursionError):
             raise unauthorized("The token is not valid.", "invalid_token") from None
         if len(self._remembered) >= REMEMBERED_TOKENS:
             del self._remembered[next(iter(self._remembered))]
@@ -98,11 +80,25 @@ class Authenticator:
         return owner
 
     async def _verify(self, token: bytes) -> tuple[str, float]:
-        text = token.decode("latin-1")
-        if len(text) > LONGEST_TOKEN or not COMPACT_JWS.fullmatch(text):
+        if len(token) > LONGEST_TOKEN or not COMPACT_JWS.fullmatch(text := token.decode("latin-1")):
             raise InvalidToken("not a compact JWS")
-        claims = await self._keys.verify(text)
-        return user_id(claims), float(claims["exp"]) + CLOCK_SKEW
+        if any(base64url_encode(base64url_decode(part)) != part for part in token.split(b".")):
+            raise InvalidToken("not canonical base64url")
+        header = jwt.get_unverified_header(text)
+        kind = header.get("typ", "JWT")
+        if REFUSED_HEADERS & header.keys() or not isinstance(kind, str) or kind.lower() not in TYPES:
+            raise InvalidToken("not a plain signed token")
+        claims = await self.keys.verify(text)
+        check_dates(claims)
+        return user_id(claims), claims["exp"] + CLOCK_SKEW
+
+
+def check_dates(claims: Mapping[str, Any]) -> None:
+    """Refuse dates that are no finite numbers (RFC 7519, section 2); PyJWT takes text that looks like one."""
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidToken(f"{name} is no date")
 
 
 def user_id(claims: Mapping[str, Any]) -> str:
@@ -110,6 +106,8 @@ def user_id(claims: Mapping[str, Any]) -> str:
     named = [claims[name] for name in ("sub", "user_id") if name in claims]
     if not named or any(value != named[0] for value in named):
         raise InvalidToken("no user id, or two")
+    if "session" in claims and "user" in claims:
+        raise InvalidToken("a session cookie of Better Auth, signed with the same secret")
     owner = named[0]
     if not isinstance(owner, str) or not 0 < len(owner) <= LONGEST_OWNER or "\0" in owner:
         raise InvalidToken("the user id is not text, empty or too long")
@@ -126,7 +124,12 @@ class OwnerScope:
 
     async def fetch(self, statement: Executable, **values: Any) -> Row[Any]:
         """Run a statement of ``queries`` for this owner and return its row; raises as ``Database.fetch``."""
-        return await self._database.fetch(statement, {**values, "owner": self.owner})
+        try:
+            return await self._database.fetch(statement, {**values, "owner": self.owner})
+        except DBAPIError as error:
+            if sqlstate(error) not in LOST_ACCOUNT:
+                raise
+            raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
 
 
 async def authenticate(request: Request) -> None:

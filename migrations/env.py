@@ -6,10 +6,13 @@ from alembic import context
 from sqlmodel import AutoString, SQLModel, UTCDateTime
 
 import models  # noqa: F401
+from db import ACCOUNT_COLUMN
 
 
 def own(name: str | None, kind: str, _parents: Any) -> bool:
-    """Autogenerate leaves the tables of others alone: Better Auth's may stand in the same database."""
+    """Autogenerate leaves Better Auth's tables alone, and the reference to them."""
+    if kind in {"column", "index"}:
+        return name is None or ACCOUNT_COLUMN not in name
     return kind != "table" or name in SQLModel.metadata.tables
 
 

@@ -28,8 +28,9 @@ async def get_health() -> Health:
     responses={503: problem("Not ready, with the reason.", **RETRY)},
 )
 async def get_readiness(request: Request) -> Health:
-    """Readiness: the database answers and its schema is up to date."""
+    """Readiness: the database answers, its schema is up to date, and there are keys to verify tokens with."""
     await request.app.state.database.check()
+    await request.app.state.authenticator.keys.check()
     return Health()
 
 

@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "no PostgreSQL": ({"DATABASE_URL": "sqlite:///hunter2.db"}, "DATABASE_URL must be a PostgreSQL URL"),
     "a broken URL": ({"DATABASE_URL": "postgresql://u:hunter2@h:port/x"}, "DATABASE_URL must be a PostgreSQL URL"),
     "an unknown option": ({"DATABASE_URL": f"{URL}?hunter2=1"}, "DATABASE_URL must be a PostgreSQL URL"),
-    "no secret for a real database": ({"DATABASE_URL": URL}, "BETTER_AUTH_SECRET must be set"),
+    "no secret for a real database": ({"DATABASE_URL": URL}, "BETTER_AUTH_URL or BETTER_AUTH_SECRET must be set"),
     "a short secret": ({"BETTER_AUTH_SECRET": "hunter2"}, "BETTER_AUTH_SECRET must have at least 32 bytes"),
     "a known secret": (
         {"BETTER_AUTH_SECRET": "better-auth-secret-12345678901234567890"},

@@ -1,0 +1,194 @@
+"""The keys that tokens are verified with: one shared secret, or Better Auth's published key set."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jwt
+from pydantic_core import from_json
+
+from config import Settings
+from middleware.errors import Problem
+
+logger = logging.getLogger(__name__)
+
+CLOCK_SKEW = 30  # seconds that clocks may differ
+FETCH_SECONDS = 2.5
+LARGEST_KEY_SET = 256 * 1024
+REFRESH_SECONDS = 240.0  # a withdrawn key is refused after this and one fetch, within 5 minutes
+FLOOR_SECONDS = 10.0  # between fetches, however many unknown keys are asked for
+RETRY_SECONDS = 2.0  # while no key was ever fetched
+
+# The key's own type decides the algorithm (RFC 8725, section 3.1), never the token.
+ALGORITHMS = {
+    ("OKP", "Ed25519"): {"EdDSA"},
+    ("EC", "P-256"): {"ES256"},
+    ("EC", "P-521"): {"ES512"},
+    ("RSA", None): {"RS256", "PS256"},
+}
+SMALLEST_RSA_KEY = 2048
+
+
+class InvalidToken(Exception):
+    """The token must not be accepted. Why is for tests and debugging; a client is never told."""
+
+
+class Keys(Protocol):
+    """Where tokens are verified."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def check(self) -> None:
+        """Raise the ``Problem`` that a request would get because there are no keys."""
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        """The claims of a token whose signature, expiry, issuer and audience hold.
+
+        Raises:
+            jwt.PyJWTError, InvalidToken: they don't.
+            Problem: 503, there are no keys to verify with yet.
+        """
+
+
+class SecretKey:
+    """HS256 under the secret that this service shares with the frontend's server."""
+
+    def __init__(self, secret: str, settings: Settings) -> None:
+        self._secret = secret
+        self._issuers = settings.jwt_issuer
+        self._audiences = settings.jwt_audience
+
+    async def start(self) -> None:
+        """Nothing to open."""
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    async def check(self) -> None:
+        """The secret is always there."""
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        return _decode(token, self._secret, {"HS256"}, self._issuers, self._audiences)
+
+
+class KeySet:
+    """Better Auth's key set (RFC 7517): fetched once for all who wait, kept fresh, and kept when a fetch fails."""
+
+    def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
+        self._url = settings.key_set_url
+        self._issuers = settings.jwt_issuer or [settings.better_auth_origin]
+        self._audiences = settings.jwt_audience or [settings.better_auth_origin]
+        self._on_change = on_change
+        self._published: object = None
+        self._keys: dict[str, tuple[Any, set[str]]] = {}
+        self._fetching = asyncio.Lock()
+        self._next_fetch = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._refreshing = asyncio.create_task(self._refresh_for_ever())
+
+    async def stop(self) -> None:
+        if self._refreshing:
+            self._refreshing.cancel()
+
+    async def check(self) -> None:
+        if not self._keys:
+            raise Problem(
+                503, "The key server can't be reached.", headers={"Retry-After": str(math.ceil(RETRY_SECONDS))}
+            )
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        kid = jwt.get_unverified_header(token).get("kid")
+        if kid not in self._keys:
+            await self._fetch_once()
+            await self.check()
+        if kid not in self._keys:
+            raise InvalidToken("unknown key")
+        key, algorithms = self._keys[kid]
+        return _decode(token, key, algorithms, self._issuers, self._audiences)
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            await self._fetch_once()
+            await asyncio.sleep(REFRESH_SECONDS if self._keys else RETRY_SECONDS)
+
+    async def _fetch_once(self) -> None:
+        """Fetch, unless that was done a short while ago; who comes meanwhile waits for the same fetch."""
+        async with self._fetching:
+            if time.monotonic() < self._next_fetch:
+                return
+            try:
+                published = await fetch(self._url)
+                keys = usable_keys(published)
+                if not keys:
+                    raise ValueError("the set has no usable key")
+            except (OSError, ValueError, TimeoutError) as error:
+                logger.warning("The key set can't be fetched: %s", str(error) or type(error).__name__)
+            else:
+                changed, self._published, self._keys = published != self._published, published, keys
+                if changed:
+                    self._on_change()
+            self._next_fetch = time.monotonic() + (FLOOR_SECONDS if self._keys else RETRY_SECONDS)
+
+
+async def fetch(url: str) -> Any:
+    """The JSON at ``url``: a short time, a limited size, no redirects.
+
+    Raises:
+        OSError, ValueError, TimeoutError: there is none.
+    """
+    import httpx2  # noqa: PLC0415 (a service with a shared secret needs none of it)
+
+    try:
+        async with (
+            asyncio.timeout(FETCH_SECONDS),
+            httpx2.AsyncClient(timeout=FETCH_SECONDS) as client,
+            client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+        ):
+            if response.status_code != 200:
+                raise ValueError(f"status {response.status_code}")
+            body = b""
+            async for chunk in response.aiter_bytes():
+                if len(body := body + chunk) > LARGEST_KEY_SET:
+                    raise ValueError("the answer is too large")
+            return from_json(body)
+    except httpx2.HTTPError as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+def usable_keys(published: Any) -> dict[str, tuple[Any, set[str]]]:
+    """By key id: each public signing key of a kind we verify, and its algorithms. All others are passed over."""
+    listed = published.get("keys") if isinstance(published, dict) else None
+    keys: dict[str, tuple[Any, set[str]]] = {}
+    for key in listed if isinstance(listed, list) else []:
+        with contextlib.suppress(jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+            algorithms = ALGORITHMS[key["kty"], key.get("crv")]
+            if "alg" in key:
+                algorithms = algorithms & {key["alg"]}
+            # A private key that was published is anybody's.
+            if not algorithms or "d" in key or key.get("use", "sig") != "sig":
+                continue
+            public = jwt.PyJWK(key, min(algorithms)).key
+            if getattr(public, "key_size", SMALLEST_RSA_KEY) < SMALLEST_RSA_KEY and key["kty"] == "RSA":
+                continue
+            if isinstance(key["kid"], str):
+                keys.setdefault(key["kid"], (public, algorithms))
+    return keys
+
+
+def _decode(token: str, key: Any, algorithms: set[str], issuers: list[str], audiences: list[str]) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=sorted(algorithms),
+        issuer=issuers or None,
+        audience=audiences or None,
+        leeway=CLOCK_SKEW,
+        options={"require": ["exp"], "verify_aud": bool(audiences)},
+    )
+    return claims
