@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import select
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ logger = logging.getLogger(__name__)
 ACCOUNT_COLUMN = "account_id"
 MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
 RETRY_SECONDS = 1.0
+CLEARING_SECONDS = 3600.0
+# A thousand at a time, so that it never holds many locks. Of all owners: it is no request's statement.
+CLEAR_EXPIRED_KEYS = text("""
+    WITH cleared AS (
+        DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+            SELECT user_id, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+            LIMIT 1000 FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT count(*) FROM cleared""")
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
 ROLLED_BACK = {"57P01", "40P01", "40001"}
 
@@ -44,6 +54,8 @@ class Database:
         self._embedded: EmbeddedServer | None = None
         self._healing: asyncio.Task[None] | None = None
         self._migrated = False
+        self._clearing: asyncio.Task[None] | None = None
+        self._next_clearing = 0.0
         self.engine: AsyncEngine
 
     async def start(self) -> None:
@@ -62,8 +74,9 @@ class Database:
             self._healing = asyncio.create_task(self._migrate_when_back())
 
     async def stop(self) -> None:
-        if self._healing:
-            self._healing.cancel()
+        for task in (self._healing, self._clearing):
+            if task:
+                task.cancel()
         await self.engine.dispose()
         if self._embedded:
             self._embedded.release()
@@ -100,6 +113,20 @@ class Database:
             result = await session.exec(statement, params=values)  # type: ignore[call-overload]
             row: Row[Any] = result.one()
             return row
+
+    def clear_expired_keys(self) -> None:
+        """Clear what idempotency keys leave behind, in the background, at most once in a while.
+
+        Requests that carry a key call this, so nobody has to schedule it, and an idle database stays idle.
+        """
+        if time.monotonic() >= self._next_clearing:
+            self._next_clearing = time.monotonic() + CLEARING_SECONDS
+            self._clearing = asyncio.create_task(self._clear_expired_keys())
+
+    async def _clear_expired_keys(self) -> None:
+        with contextlib.suppress(Unavailable):  # the next one will do
+            while (await self.fetch(CLEAR_EXPIRED_KEYS, {}))[0]:
+                pass
 
     async def check(self) -> None:
         """Raise ``Unavailable`` where a request would."""

@@ -131,6 +131,10 @@ class OwnerScope:
                 raise
             raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
 
+    def clear_expired_keys(self) -> None:
+        """See ``Database.clear_expired_keys``."""
+        self._database.clear_expired_keys()
+
 
 async def authenticate(request: Request) -> None:
     """Verify the token and compare its owner with the path's, before anything else is read.

@@ -186,6 +186,7 @@ async def _create(
     if key is None:
         row = await scope.fetch(queries.CREATE, new_tasks=new_tasks)
         return row.body, {}
+    scope.clear_expired_keys()
     fingerprint = hashlib.sha256(f"{operation} {new_tasks}".encode()).hexdigest()
     for _ in range(3):
         row = await scope.fetch(queries.CREATE_ONCE, new_tasks=new_tasks, idempotency_key=key, fingerprint=fingerprint)

@@ -17,8 +17,8 @@ class Proxy:
         """The type of each message a client has sent: P, B, D, E and S for a statement, Q for a plain query."""
         self.refuse = False
         """Close new connections at once, as a server that is away would."""
-        self.cut_after_commit = 0
-        """How many answers to swallow: the statement runs, and the connection dies before the client hears of it."""
+        self.swallow: bytes | None = None
+        """A value: the statement it is bound in runs, and the connection dies before the client hears of it. Once."""
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -30,34 +30,40 @@ class Proxy:
         if self.refuse:
             writer.transport.abort()
             return
-        to_server_reader, to_server = await asyncio.open_unix_connection(str(self.target))
+        from_server, to_server = await asyncio.open_unix_connection(str(self.target))
         self._writers |= {writer, to_server}
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._from_client(reader, to_server))
-                group.create_task(self._from_server(to_server_reader, writer))
+        doomed = asyncio.Event()
+        tasks = [
+            asyncio.create_task(self._pass_on_requests(reader, to_server, doomed)),
+            asyncio.create_task(self._pass_on_answers(from_server, writer, doomed)),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for end in (writer, to_server):
             end.transport.abort()
             self._writers.discard(end)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _from_client(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+    async def _pass_on_requests(
+        self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter, doomed: asyncio.Event
+    ) -> None:
         length = int.from_bytes(head := await reader.readexactly(4))
         to_server.write(head + await reader.readexactly(length - 4))  # the start-up message has no type
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
             self.messages.append(chr(head[0]))
+            if self.swallow and self.swallow in body:
+                self.swallow = None
+                doomed.set()
             to_server.write(head + body)
             await to_server.drain()
 
-    async def _from_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if self.cut_after_commit:
-                self.cut_after_commit -= 1
-                break
+    async def _pass_on_answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
+    ) -> None:
+        while (data := await reader.read(65536)) and not doomed.is_set():
             writer.write(data)
             await writer.drain()
-        raise ConnectionResetError
 
 
 class RunningProxy:

@@ -1,0 +1,101 @@
+"""The plans that prepared statements end up with, on a table of a million tasks in miniature.
+
+PostgreSQL chooses by its statistics: the test tells it that the table is large.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects import postgresql
+
+import queries
+
+TASKS_OF_AN_ORDINARY_OWNER = 100
+
+
+@pytest.fixture(scope="module")
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction, never committed, in which the table holds 1000 owners' tasks."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TEMPORARY TABLE tasks (LIKE public.tasks INCLUDING ALL)")
+        connection.execute("CREATE TEMPORARY TABLE idempotency_keys (LIKE public.idempotency_keys INCLUDING ALL)")
+        connection.execute(
+            "INSERT INTO tasks (user_id, title) SELECT 'owner-' || o, 'Task ' || t "
+            "FROM generate_series(1, %s) AS t, generate_series(1, 1000) AS o",
+            [TASKS_OF_AN_ORDINARY_OWNER],
+        )
+        connection.execute(
+            "INSERT INTO idempotency_keys SELECT 'owner-' || o, 'key-' || k, 'f', 'r', now() "
+            "FROM generate_series(1, 1000) AS o, generate_series(1, 20) AS k"
+        )
+        connection.execute("ANALYZE tasks")
+        connection.execute("ANALYZE idempotency_keys")
+        yield connection
+        connection.rollback()
+
+
+def generic_plan(connection: psycopg.Connection[Any], statement: ClauseElement) -> list[dict[str, Any]]:
+    """All nodes of the plan for unknown values (EXPLAIN GENERIC_PLAN, PostgreSQL 16)."""
+    sql = str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    names: list[str] = []
+
+    def numbered(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    sql = re.sub(r"%\((\w+)\)s", numbered, sql).replace("%%", "%")
+    explained = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}".encode()).fetchone()
+    assert explained
+    document = explained[0] if isinstance(explained[0], list) else json.loads(explained[0])
+    nodes, waiting = [], [document[0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        nodes.append(node)
+        waiting += node.get("Plans", [])
+    return nodes
+
+
+STATEMENTS: dict[str, Any] = {
+    **{name: getattr(queries, name) for name in ["GET", "CREATE", "CREATE_ONCE", "UPDATE", "COMPLETE", "DELETE"]},
+    **{name: getattr(queries, name) for name in ["UPDATE_ALL", "DELETE_ALL"]},
+    **{f"LIST[{sort}]": statement for sort, statement in queries.LIST.items()},
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_table_is_read_by_an_index_on_the_owner_never_scanned(connection: psycopg.Connection[Any], name: str) -> None:
+    reads = [
+        node
+        for node in generic_plan(connection, STATEMENTS[name])
+        if node.get("Relation Name") in {"tasks", "idempotency_keys"} and "Scan" in node["Node Type"]
+    ]
+    for node in reads:
+        assert node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}, node
+        condition = node.get("Index Cond", node.get("Recheck Cond", ""))
+        assert "user_id" in condition, node
+    assert reads or name == "CREATE"
+
+
+@pytest.mark.parametrize("name", ["LIST[created_at]", "LIST[-created_at]"])
+def test_the_default_list_reads_one_page_in_the_index_s_order(connection: psycopg.Connection[Any], name: str) -> None:
+    nodes = generic_plan(connection, STATEMENTS[name])
+    page = next(node for node in nodes if node.get("Subplan Name") == "CTE found")
+    assert page["Node Type"] == "Limit"
+    scan = page["Plans"][0]
+    assert scan["Node Type"] == "Index Scan"
+    assert scan["Index Cond"].count("id") >= 2  # the owner, and where the cursor points
+    assert re.search(r"\bid\b [<>]", scan["Index Cond"])
+    assert "Sort" not in {node["Node Type"] for node in nodes}
+
+
+@pytest.mark.parametrize("name", ["GET", "UPDATE", "COMPLETE", "DELETE"])
+def test_a_single_task_is_found_by_the_whole_key(connection: psycopg.Connection[Any], name: str) -> None:
+    nodes = generic_plan(connection, STATEMENTS[name])
+    for scan in [node for node in nodes if node.get("Relation Name") == "tasks" and "Index Cond" in node]:
+        assert re.search(r"\bid = ", scan["Index Cond"]), scan
