@@ -22,7 +22,7 @@ check: $(VENV)/installed
 	$(py) -m mypy
 
 e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json
-	$(py) -m pytest e2e/better-auth -n 0 -p no:cacheprovider $(args)
+	$(py) -m pytest e2e -n 0 $(args)
 
 e2e/better-auth/node_modules/.package-lock.json: e2e/better-auth/package-lock.json
 	npm ci --prefix e2e/better-auth

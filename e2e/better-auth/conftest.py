@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from servers import SECRET, World, auth_server, eventually, serve, task_api
 
 from embedded import EmbeddedServer
-from servers import SECRET, World, auth_server, eventually, serve, task_api
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import httpx2
 import jwt
 import psycopg
 import pytest
-
 from servers import (
     PASSWORD,
     SECRET,

@@ -1,0 +1,66 @@
+"""The frontend examples of README, run by Node against the service."""
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.process import ROOT, run_service
+from tests.service import SECRET, make_token, wait_until
+
+README = (ROOT / "README.md").read_text()
+
+# Stands for lib/tasks.js, which the Better Auth tests run as it is: here the first request of each kind gets lost.
+PRELUDE = """
+import assert from "node:assert/strict";
+const lost = new Set();
+async function tasks(user, path = "", options = {}) {
+  const headers = { ...options.headers, Authorization: `Bearer ${process.env.TOKEN}` };
+  const response = await fetch(`${process.env.API}/api/${user}/tasks${path}`, { ...options, headers });
+  if (options.method === "POST" && !lost.has(options.body)) {
+    lost.add(options.body);
+    throw new TypeError("the answer was lost in a tunnel");
+  }
+  return response;
+}
+"""
+
+PLAY = """
+const user = "alice";
+const milk = await create(user, { title: "Buy milk" });
+for (const number of [1, 2, 3, 4]) await create(user, { title: `Task ${number}`, completed: number % 2 === 0 });
+const renamed = await rename(user, milk, "Buy oat milk");
+assert.equal(renamed.title, "Buy oat milk");
+assert.equal((await rename(user, milk, "Too late")).title, "Buy oat milk");
+const titles = [];
+for await (const page of pages(user, "?limit=2&sort=-created_at")) titles.push(page.map((task) => task.title));
+assert.deepEqual(titles, [["Task 4", "Task 3"], ["Task 2", "Task 1"], ["Buy oat milk"]]);
+assert.equal(await left(user), 3);
+assert.deepEqual((await search(user, "OAT")).map((task) => task.id), [milk.id]);
+assert.deepEqual(await clearCompleted(user), { deleted: 2 });
+assert.equal(await left(user), 3);
+console.log("all examples work");
+"""
+
+
+def blocks(title: str) -> str:
+    section = README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(r"```js\n(.*?)```", section, re.DOTALL))
+
+
+def test_the_examples_work() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        script = folder / "examples.mjs"
+        script.write_text(PRELUDE + blocks("What your frontend can do") + PLAY)
+        with run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
+            environment = {"API": service.url(), "TOKEN": make_token(sub="alice")}
+            played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
+        wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+    assert "all examples work" in played.stdout, played.stderr
+
+
+def test_the_connection_to_better_auth_is_what_its_tests_run() -> None:
+    for file in ["tasks.mjs", "task-token.mjs"]:
+        assert (ROOT / "e2e" / "better-auth" / file).read_text().rstrip() in blocks("Connect your Better Auth frontend")
