@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Executable, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.util.concurrency import greenlet_spawn
+from sqlmodel import Session
 
 from config import Settings
 from embedded import EmbeddedServer
@@ -109,9 +110,13 @@ class Database:
     async def _fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
         limit = self._settings.database_statement_timeout
         # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
-        async with asyncio.timeout(limit + 1), asyncio.timeout(limit), AsyncSession(self.engine) as session:
-            result = await session.exec(statement, params=values)  # type: ignore[call-overload]
-            row: Row[Any] = result.one()
+        async with asyncio.timeout(limit + 1), asyncio.timeout(limit):
+            # What AsyncSession does for each of its methods, but once for all: less than 4/5 of the CPU time.
+            return await greenlet_spawn(self._exec, statement, values)
+
+    def _exec(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
+        with Session(self.engine.sync_engine) as session:
+            row: Row[Any] = session.exec(statement, params=values).one()  # type: ignore[call-overload]
             return row
 
     def clear_expired_keys(self) -> None:
