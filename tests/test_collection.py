@@ -93,6 +93,7 @@ def test_a_cursor_belongs_to_its_sort_and_filters(
 
 
 @pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.concurrency
 def test_a_walk_among_writers_skips_and_doubles_nothing_that_stays_put(user: User, sort: str) -> None:
     steady = [user.create(f"steady {number:03}") for number in range(30)]
     movers = [user.create(f"mover {number}") for number in range(10)]

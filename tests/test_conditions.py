@@ -89,6 +89,7 @@ def test_any_version_will_do_for_a_star(user: User, method: str, path: str, opti
     assert user.send(method, address, headers={"If-Match": "*"}, **options).status_code < 300
 
 
+@pytest.mark.concurrency
 def test_of_writers_that_read_the_same_version_exactly_one_wins(user: User) -> None:
     task = user.create("version 1")
     for _ in range(10):
@@ -103,6 +104,7 @@ def test_of_writers_that_read_the_same_version_exactly_one_wins(user: User) -> N
         assert statuses == [200] + [412] * 7
 
 
+@pytest.mark.concurrency
 def test_of_a_write_and_a_delete_of_the_same_version_exactly_one_wins(user: User) -> None:
     for _ in range(10):
         task = user.create()
@@ -114,6 +116,7 @@ def test_of_a_write_and_a_delete_of_the_same_version_exactly_one_wins(user: User
         assert statuses in ({200, 412}, {204, 412}, {204, 404})
 
 
+@pytest.mark.concurrency
 def test_an_even_number_of_toggles_leaves_a_task_as_it_was(user: User) -> None:
     task = user.create()
     with ThreadPoolExecutor(16) as clients:
@@ -169,6 +172,7 @@ def test_a_refused_request_uses_no_key_up(user: User) -> None:
 
 
 @pytest.mark.parametrize("kind", POSTS)
+@pytest.mark.concurrency
 def test_fifty_at_once_make_it_once_and_all_get_the_answer(user: User, kind: str) -> None:
     path, body, _ = POSTS[kind]
     for key in ["a", "b"]:

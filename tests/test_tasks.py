@@ -136,6 +136,7 @@ def test_head_answers_as_get_does_without_a_body(user: User, client: httpx2.Clie
     assert (missing.status_code, missing.content) == (404, b"")
 
 
+@pytest.mark.concurrency
 def test_every_change_is_later_than_the_one_before_also_among_concurrent_writers(user: User) -> None:
     address = f"/{user.create()['id']}"
 
@@ -150,6 +151,7 @@ def test_every_change_is_later_than_the_one_before_also_among_concurrent_writers
     assert user.get(address).json()["updated_at"] == max(stamps)
 
 
+@pytest.mark.concurrency
 def test_many_first_tasks_of_a_new_user_at_once_are_all_kept(user: User) -> None:
     with ThreadPoolExecutor(32) as pool:
         created = list(pool.map(lambda number: user.create(str(number)), range(50)))
