@@ -11,7 +11,7 @@ py = "$(VENV)/bin/python"
 run: $(VENV)/installed
 	@echo "API  http://localhost:$(PORT)/api/{user_id}/tasks   (a token: make token user=alice)"
 	@echo "Docs http://localhost:$(PORT)/docs"
-	@exec $(py) -m uvicorn main:app --port $(PORT) $(args)
+	@exec $(py) -m uvicorn main:app --port $(PORT) --timeout-graceful-shutdown 10 $(args)
 
 test: $(VENV)/installed
 	$(py) -m pytest $(args)

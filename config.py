@@ -33,13 +33,15 @@ def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _origin(value: str) -> str:
-    parts = urlsplit(value.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+    origin = value.rstrip("/").lower()
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", origin):
         raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
-    if "@" in parts.netloc or "*" in parts.netloc:
-        raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
-    return value.rstrip("/").lower()
+    return origin
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
@@ -65,8 +67,7 @@ def _strong_secret(secret: SecretStr) -> SecretStr:
 
 
 def _address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", value):
         raise ValueError("must be an address such as https://app.example.com")
     return value.rstrip("/")
 
@@ -97,8 +98,8 @@ class Settings(BaseSettings):
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
     access_log: bool = True
     debug: bool = False
 
@@ -145,6 +146,9 @@ def load_settings() -> Settings:
     """Read the settings, or end the process with one sentence for each that is wrong, never its value."""
     try:
         return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"Configuration error: .env can't be read: {error}.\n")
+        raise SystemExit(STARTUP_FAILURE) from None
     except ValidationError as error:
         for problem in error.errors():
             name = str(problem["loc"][0]).upper() + " " if problem["loc"] else ""

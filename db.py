@@ -5,7 +5,7 @@ import contextlib
 import logging
 import select
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from sqlmodel import Session
 
 from config import Settings
-from embedded import EmbeddedServer
+from embedded import EmbeddedServer, EmbeddedServerError
 from middleware.errors import Problem
+
+Connect = Callable[[], Coroutine[Any, Any, psycopg.AsyncConnection]]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ CLEAR_EXPIRED_KEYS = text("""
         RETURNING 1)
     SELECT count(*) FROM cleared""")
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
+TOO_SLOW = {"57014", "55P03"}  # statement_timeout, lock_timeout, where the server has them set
+READ_ONLY = {"25006"}  # a standby, as during a failover
 ROLLED_BACK = {"57P01", "40P01", "40001"}
 
 
@@ -66,11 +70,11 @@ class Database:
             EmbeddedServerError: the embedded server does not start.
         """
         if self._settings.database_url:
-            url = self._settings.database_url.get_secret_value()
+            connect = connector(self._settings.database_url.get_secret_value(), self._settings)
         else:
             self._embedded = await asyncio.to_thread(EmbeddedServer, self._settings.data_dir)
-            url = self._embedded.url
-        self.engine = make_engine(url, self._settings)
+            connect = self._connect_to_embedded
+        self.engine = make_engine(connect, self._settings)
         if not await self._try_to_migrate():
             self._healing = asyncio.create_task(self._migrate_when_back())
 
@@ -102,9 +106,13 @@ class Database:
         except PoolTimeoutError:
             raise Unavailable("All connections to the database are busy.") from None
         except DBAPIError as error:
+            if sqlstate(error) in TOO_SLOW:
+                raise Unavailable("The database took too long to answer.") from None
+            if sqlstate(error) in READ_ONLY:
+                raise Unavailable("The database takes no changes at the moment.") from None
             if not (error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
                 raise
-            logger.warning("Database unavailable: %s %s", type(error.orig).__name__, sqlstate(error) or "")
+            logger.warning("The database can't be reached: %s", first_line(error))
             raise Unavailable("The database can't be reached.") from None
 
     async def _fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
@@ -137,6 +145,17 @@ class Database:
         """Raise ``Unavailable`` where a request would."""
         await self.fetch(text("SELECT 1"), {})
 
+    async def _connect_to_embedded(self) -> psycopg.AsyncConnection:
+        assert self._embedded  # noqa: S101
+        try:
+            return await connector(self._embedded.url, self._settings)()
+        except (psycopg.OperationalError, IndexError):  # it was killed, and may have left no address
+            try:
+                await asyncio.to_thread(self._embedded.ensure_running)
+            except (EmbeddedServerError, OSError) as error:
+                raise psycopg.OperationalError(str(error)) from error
+            return await connector(self._embedded.url, self._settings)()
+
     async def _try_to_migrate(self) -> bool:
         try:
             async with asyncio.timeout(self._settings.database_statement_timeout), self.transaction() as connection:
@@ -146,8 +165,7 @@ class Database:
                 if table := self._settings.better_auth_user_table:
                     await connection.run_sync(link_accounts, table)
         except (SQLAlchemyError, OSError, TimeoutError, LookupError) as error:
-            reason = str(getattr(error, "orig", error)) or type(error).__name__
-            logger.warning("Waiting for the database: %s", reason.splitlines()[0])
+            logger.warning("Waiting for the database: %s", first_line(error))
             return False
         self._migrated = True
         return True
@@ -155,10 +173,9 @@ class Database:
     async def _migrate_when_back(self) -> None:
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            with contextlib.suppress(Exception):
-                if await self._try_to_migrate():
-                    logger.info("The database is ready")
-                    return
+            if await self._try_to_migrate():
+                logger.info("The database is ready")
+                return
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -169,12 +186,18 @@ class Database:
                 yield connection
 
 
+def first_line(error: BaseException) -> str:
+    """What the driver or the server says, without the statement."""
+    reason = getattr(error, "orig", error)
+    return (str(reason) or type(reason).__name__).splitlines()[0]
+
+
 def sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-def make_engine(url: str, settings: Settings) -> AsyncEngine:
-    """An engine for a libpq URL, just as a PostgreSQL provider shows it."""
+def connector(url: str, settings: Settings) -> Connect:
+    """Opens connections to a libpq URL, just as a PostgreSQL provider shows it."""
     pooled = "-pooler." in url  # Neon's transaction pooler
     prepare_threshold = 0 if settings.database_prepare and not pooled else None
 
@@ -186,6 +209,10 @@ def make_engine(url: str, settings: Settings) -> AsyncEngine:
         connection.adapters.register_dumper(int, Int8Dumper)
         return connection
 
+    return connect
+
+
+def make_engine(connect: Connect, settings: Settings) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+psycopg://",
         async_creator=connect,
@@ -213,9 +240,17 @@ def _refuse_dead_connection(connection: Any, *_: object) -> None:
 def upgrade(connection: Connection) -> None:
     """Bring the schema up to date, once among all workers that start together."""
     from alembic import command  # noqa: PLC0415 (serving needs none of it)
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-    command.upgrade(alembic_config(connection), "head")
+    config = alembic_config(connection)
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current and current not in known:
+        logger.warning("The schema is newer than this version of the service (%s): left as it is.", current)
+        return
+    command.upgrade(config, "head")
 
 
 def link_accounts(connection: Connection, table: str) -> None:

@@ -51,8 +51,7 @@ class EmbeddedServer:
             self._bin = _reachable_binaries(self._home, self._account)
             with _locked(self._home / "turn.lock"):
                 self._users = _lock(self._home / "users.lock", fcntl.LOCK_SH)
-                self._ensure_running()
-                self._ensure_watched()
+            self.ensure_running()
         except OSError as error:
             raise EmbeddedServerError(f"DATA_DIR {str(data_dir)!r} can't be used: {error.strerror}.") from error
 
@@ -64,6 +63,12 @@ class EmbeddedServer:
     def release(self) -> None:
         """Stop using the server. The watcher stops it when nobody else uses it."""
         os.close(self._users)
+
+    def ensure_running(self) -> None:
+        """Start the server where it is not running, as after it was killed. Raises as the constructor does."""
+        with _locked(self._home / "turn.lock"):
+            self._ensure_watched()
+            self._ensure_running()
 
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -135,10 +140,13 @@ class EmbeddedServer:
 def watch(home: Path, watcher_lock: int) -> None:
     """Wait until no process uses the server in ``home``, then stop it."""
     users = _lock(home / "users.lock", fcntl.LOCK_EX)
-    if lines := _pid_file(home):
+    if not _is_at(users, home / "users.lock"):
+        return  # the folder was removed: its server ends by itself, and what is there now is another's
+    if (lines := _pid_file(home)) and (lock := _try_lock(home / "server.lock")) is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(lines[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
-        os.close(_lock(home / "server.lock", fcntl.LOCK_EX))
+        lock = _lock(home / "server.lock", fcntl.LOCK_EX)
+        os.close(lock)
         shutil.rmtree(lines[4], ignore_errors=True)
     # In this order: whoever gets users.lock next must find watcher.lock free.
     os.close(watcher_lock)
@@ -152,6 +160,12 @@ def _pid_file(home: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return lines if len(lines) > 4 else []
+
+
+def _is_at(file: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), path.stat())
+    return False
 
 
 def _lock(path: Path, kind: int) -> int:

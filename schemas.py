@@ -15,7 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # Unicode categories: controls, format marks, separators
+# Unicode categories: controls, format marks, marks on other letters, separators; and letters that are blank.
+INVISIBLE = {"Cc", "Cf", "Me", "Mn", "Zl", "Zp", "Zs"}
+BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def no_nul(text: str) -> str:
@@ -29,15 +31,15 @@ def _trimmed(value: object) -> object:
 
 
 def _visible(text: str) -> str:
-    if all(unicodedata.category(character) in INVISIBLE for character in text):
+    if all(unicodedata.category(character) in INVISIBLE or character in BLANK for character in text):
         raise ValueError("must contain a visible character")
     return text
 
 
 Title = Annotated[
     str,
-    BeforeValidator(_trimmed),
     StringConstraints(strict=True, min_length=1, max_length=200),
+    BeforeValidator(_trimmed),
     AfterValidator(no_nul),
     AfterValidator(_visible),
     Field(description="1 to 200 characters after trimming.", examples=["Buy milk"]),

@@ -10,13 +10,15 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
+MOST_FAULTS = 50
+SENTENCES = {"model_attributes_type": "Input should be an object"}  # clearer than Pydantic's own
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -53,7 +55,7 @@ class Problem(HTTPException):
     ) -> None:
         """``faults`` are pairs of pointer and detail."""
         super().__init__(status, detail, headers)
-        self.faults = [{"detail": text, "pointer": pointer} for pointer, text in faults]
+        self.faults = [{"detail": text, "pointer": pointer} for pointer, text in faults][:MOST_FAULTS]
 
 
 def bad_request(pointer: str, detail: str) -> Problem:
@@ -95,7 +97,10 @@ def _allowed_methods(request: Request) -> set[str]:
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
-    faults = [(_pointer(fault["loc"]), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()]
+    faults = [
+        (_pointer(fault["loc"]), SENTENCES.get(fault["type"], fault["msg"].removeprefix("Value error, ")))
+        for fault in error.errors()
+    ]
     return problem_response(request, Problem(400, "The request is not valid.", faults=faults))
 
 
@@ -129,6 +134,8 @@ class ErrorMiddleware:
 
         try:
             await self.app(scope, receive, watched_send)
+        except ClientDisconnect:
+            return  # in the middle of its request: nobody is left to answer
         except Exception:
             logger.exception("Unforeseen error", extra={"request_id": scope["state"]["request_id"]})
             if started:

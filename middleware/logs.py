@@ -84,7 +84,7 @@ class RequestMiddleware:
         method = scope["method"]
         if head := method == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy: the server reads its own, to expect no body
-        status = 0
+        status = 499  # as nginx says of a client that left before the answer
 
         async def tagged_send(message: Message) -> None:
             nonlocal status

@@ -68,5 +68,5 @@ def _check(filters: Filters, position: Position) -> None:
     if not isinstance(after_key, str) or "\0" in after_key:
         raise ValueError
     after_key.encode()
-    if filters.sort.removeprefix("-") == "updated_at" and datetime.fromisoformat(after_key).tzinfo is None:
-        raise ValueError
+    if filters.sort.removeprefix("-") == "updated_at":
+        datetime.strptime(after_key, "%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: DTZ007 (checked, not used)

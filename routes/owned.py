@@ -1,8 +1,10 @@
 """The route class of everything that belongs to an owner: what is checked before FastAPI reads on."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -14,6 +16,7 @@ from middleware.auth import authenticate
 from middleware.errors import Problem, bad_request
 
 LARGEST_BODY = 2 * 1024 * 1024
+BODY_SECONDS = 30
 JSON_TYPE = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -46,7 +49,11 @@ def _query_names(dependant: Dependant) -> set[str]:
 
 
 def _check_query_names(request: Request, known: set[str]) -> None:
-    names = [name for name, _ in request.query_params.multi_items()]
+    try:
+        pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise bad_request("/query", "The query is not UTF-8.") from None
+    names = [name for name, _ in pairs]
     faults = []
     for name in dict.fromkeys(names):
         shown = re.sub(r"[^\w.-]", "?", name)[:50]
@@ -68,19 +75,23 @@ class JsonRequest(Request):
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            declared = self.headers.get("content-length", "0")
-            size = int(declared) if declared.isdigit() else 0
-            chunks = []
-            if size <= LARGEST_BODY:
-                size = 0
-                async for chunk in self.stream():
-                    chunks.append(chunk)
-                    if (size := size + len(chunk)) > LARGEST_BODY:
-                        break
-            if size > LARGEST_BODY:
-                raise Problem(413, f"A body may have at most {LARGEST_BODY} bytes.")
-            self._body = b"".join(chunks)
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    self._body = await self._limited_body()
+            except TimeoutError:
+                raise Problem(408, "The body took too long to arrive.", headers={"Connection": "close"}) from None
         return self._body
+
+    async def _limited_body(self) -> bytes:
+        too_large = Problem(413, f"A body may have at most {LARGEST_BODY} bytes.")
+        if int(self.headers.get("content-length", 0)) > LARGEST_BODY:
+            raise too_large
+        body = bytearray()
+        async for chunk in self.stream():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                raise too_large
+        return bytes(body)
 
     async def json(self) -> Any:
         try:

@@ -19,8 +19,9 @@ def _plain_integer(value: object) -> object:
         return value  # a default
     if not re.fullmatch(r"-?[0-9]+", value):
         raise ValueError("must be a plain integer")
-    number = int(value[:20])
-    return number if 0 < number <= LARGEST_ID else 0  # 0 stands for every id that can't exist
+    digits = value.lstrip("0")  # first, since int() refuses thousands of them
+    number = int(digits) if digits.isdigit() and len(digits) <= len(str(LARGEST_ID)) else 0
+    return number if number <= LARGEST_ID else 0  # 0 stands for every id that can't exist
 
 
 def _true_or_false(value: object) -> object:

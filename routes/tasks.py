@@ -23,6 +23,7 @@ from schemas import TaskComplete, TaskCreate, TaskPublic, TaskUpdate
 
 router = APIRouter(prefix="/api/{user_id:path}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
 
+TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
 
 
@@ -159,9 +160,14 @@ async def update_task(scope: Scoped, task_id: TaskId, task: TaskUpdate, tags: If
 
 
 @router.patch("/{task_id}/complete", operation_id="completeTask", **CHANGES)
-async def complete_task(scope: Scoped, task_id: TaskId, tags: IfMatch, wanted: TaskComplete | None = None) -> Response:
+async def complete_task(
+    scope: Scoped,
+    task_id: TaskId,
+    tags: IfMatch,
+    wanted: Annotated[TaskComplete, Body()] = TOGGLE,
+) -> Response:
     """Toggle a task, or set it by a body, so that a retry is safe."""
-    return await _change(scope, queries.COMPLETE, task_id, tags, wanted=wanted and wanted.completed)
+    return await _change(scope, queries.COMPLETE, task_id, tags, wanted=getattr(wanted, "completed", None))
 
 
 @router.delete(
@@ -225,7 +231,7 @@ def _answer_task(
     status: int = 200,
     headers: dict[str, str] | None = None,
     location: str | None = None,
-    if_none_match: str | None = None,
+    if_none_match: list[str] | None = None,
 ) -> Response:
     task = from_json(body)
     headers = {**(headers or {}), "ETag": f'"{task["updated_at"]}"'}
@@ -234,7 +240,7 @@ def _answer_task(
     return _answer(body, headers, if_none_match, status)
 
 
-def _answer(body: str, headers: dict[str, str], if_none_match: str | None, status: int = 200) -> Response:
+def _answer(body: str, headers: dict[str, str], if_none_match: list[str] | None, status: int = 200) -> Response:
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, status, headers, "application/json")

@@ -73,9 +73,19 @@ def test_a_write_depends_on_the_version_in_if_match(
     def write(if_match: str | list[tuple[str, str]], where: str = address) -> httpx2.Response:
         return user.send(method, where, headers={"If-Match": if_match}, **options)
 
-    for stale in ['"other"', f"W/{current}", '""', f'"{current[1:-1]}x"', '"a", "b"']:
+    for stale in ['"other"', ',, "other"', f"W/{current}", '""', f'"{current[1:-1]}x"', '"a", "b"']:
         check_problem(write(stale), 412)
-    for malformed in ["", "other", current[:-1], "*, *", f"{current} {current}", f"*, {current}", "'x'"]:
+    for malformed in [
+        ", , " * 2000 + "x",
+        '"a"' + ",    " * 1000 + "x",
+        "",
+        "other",
+        current[:-1],
+        "*, *",
+        f"{current} {current}",
+        f"*, {current}",
+        "'x'",
+    ]:
         check_problem(write(malformed), 400, "/header/If-Match")
     check_problem(write(current, f"/9999999{path}"), 404)
     check_problem(write("*", f"/9999999{path}"), 404)

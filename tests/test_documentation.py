@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_the_documented_defaults_are_the_real_ones(source: str, monkeypatch: pyt
 
 
 def test_the_curl_tour_works_when_pasted() -> None:
-    tour = [line.replace("make -s", f"make -s -C {ROOT}") for line in commands(section("Try it"))]
+    tour = [line.replace("make -s", f"make -s -C {shlex.quote(str(ROOT))}") for line in commands(section("Try it"))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)

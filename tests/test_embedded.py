@@ -1,11 +1,13 @@
 """The embedded PostgreSQL: started by its first user, stopped after its last, whatever was killed meanwhile."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,7 +89,7 @@ def test_the_server_stops_with_its_last_user_and_keeps_the_data(home: Home) -> N
     assert home.rows(url) == 2
     home.leave(second)
     wait_until(home.stopped)
-    assert not Path(url.partition("host=")[2]).exists()
+    wait_until(lambda: not Path(url.partition("host=")[2]).exists())
     assert home.rows(home.url(home.use())) == 3
 
 
@@ -129,6 +131,20 @@ def test_what_a_crash_leaves_behind_is_no_hindrance(home: Home, debris: str) -> 
     (home.data / "postgres" / "cluster.new").mkdir()
 
     assert home.rows(home.url(home.use())) == 2
+
+
+def test_a_removed_folder_s_watcher_leaves_the_next_server_alone(home: Home) -> None:
+    first = home.use()
+    home.url(first)
+    old = home.server()
+    shutil.rmtree(home.data)
+    url = home.url(home.use())
+    home.leave(first)
+    assert home.server() != old
+    for _ in range(10):
+        assert home.rows(url)
+        time.sleep(0.05)  # long enough for the first watcher to have done harm
+    os.kill(old, signal.SIGKILL)  # PostgreSQL itself would look for its folder within a minute
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")

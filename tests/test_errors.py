@@ -19,6 +19,8 @@ BODIES: dict[str, tuple[Any, str]] = {
     "blank title": ({"title": " \t\n\u00a0\u2003"}, "/title"),
     "zero-width title": ({"title": "\u200b\u200d\ufeff"}, "/title"),
     "bidi marks as title": ({"title": "\u200e\u202e"}, "/title"),
+    "variation selector as title": ({"title": "\ufe0f"}, "/title"),
+    "blank letter as title": ({"title": "\u3164 \u2800"}, "/title"),
     "long title": ({"title": "x" * 201}, "/title"),
     "NUL in title": ({"title": "a\0b"}, "/title"),
     "long description": ({"title": "x", "description": LONG}, "/description"),
@@ -60,11 +62,20 @@ QUERIES: dict[str, tuple[str, str]] = {
     "cursor is not ASCII": ("cursor=%C3%A9", "/query/cursor"),
     "a name is unknown": ("colour=red", "/query/colour"),
     "a name is repeated": ("limit=1&limit=2", "/query/limit"),
+    "not UTF-8": ("q=a%ff", "/query"),
     "a name has no value": ("limit", "/query/limit"),
 }
 
 TASK_IDS = {"word": 400, "1.0": 400, "1e3": 400, "+1": 400, "%201": 400, "0x1": 400, "1_0": 400, "%D9%A3": 400}
-TASK_IDS |= {"0": 404, "-1": 404, "9223372036854775807": 404, "9223372036854775808": 404, "9" * 5000: 404}
+TASK_IDS |= {
+    "0": 404,
+    "0" * 5000: 404,
+    "-" + "9" * 5000: 404,
+    "-1": 404,
+    "9223372036854775807": 404,
+    "9223372036854775808": 404,
+    "9" * 5000: 404,
+}
 
 
 @pytest.mark.parametrize("name", BODIES)

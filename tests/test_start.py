@@ -1,7 +1,11 @@
 """Starting: what stops it, what doesn't, and what it writes."""
 
 import json
+import logging
+import os
 import secrets
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -120,6 +124,56 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
             response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
             assert (response.status_code, response.json()) == (200, [])
         wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+
+
+def test_a_killed_embedded_server_is_started_again_for_the_next_request() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        pid_file = folder / "postgres" / "cluster" / "postmaster.pid"
+        settings = Settings(_env_file=None, data_dir=folder, better_auth_secret=SECRET)
+        with serve(create_app(settings)) as url, httpx2.Client(base_url=url, timeout=30) as client:
+            user = User(client)
+            task = user.create()
+            os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+            wait_until(lambda: user.get().status_code == 200)
+            assert user.tasks() == [task]
+        wait_until(lambda: not pid_file.exists())
+
+
+def test_a_version_that_was_rolled_back_works_on_the_newer_schema(empty_database: str) -> None:
+    with serve(create_app(settings_for(empty_database))):
+        pass
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from the future'")
+    with serve(create_app(settings_for(empty_database))) as url, httpx2.Client(base_url=url) as client:
+        assert User(client).create()["id"]
+
+
+def test_a_database_that_takes_no_changes_is_503_for_them_alone(empty_database: str) -> None:
+    with serve(create_app(settings_for(empty_database))) as url, httpx2.Client(base_url=url) as client:
+        user = User(client)
+        task = user.create()
+        with psycopg.connect(empty_database, autocommit=True) as connection:
+            database = connection.info.dbname
+            connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = %s AND pid <> pg_backend_pid()",
+                [database],
+            )
+        check_problem(user.send("POST", json={"title": "x"}), 503)
+        assert user.tasks() == [task]
+
+
+def test_a_client_that_leaves_in_the_middle_is_no_error(service: str, caplog: pytest.LogCaptureFixture) -> None:
+    with httpx2.Client(base_url=service) as client, caplog.at_level(logging.INFO, "access"):
+        user = User(client)
+        head = f"POST {user.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {user.headers['Authorization']}\r\n"
+        with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+            connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+        wait_until(lambda: any("POST" in record.message and " 499 " in record.message for record in caplog.records))
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def log_of(folder: Path, database_url: str, **environment: str) -> str:

@@ -80,6 +80,23 @@ def test_completing_toggles_without_a_body_and_sets_with_one(user: User) -> None
     assert repeated == [False, False]
 
 
+@pytest.mark.parametrize("body", ["null", "{}", "[]", '{"completed":null}', '{"completed":1}', '"true"'])
+def test_a_body_that_does_not_say_the_state_never_toggles(user: User, body: str) -> None:
+    task = user.create()
+    headers = {"Content-Type": "application/json"}
+    check_problem(user.send("PATCH", f"/{task['id']}/complete", content=body, headers=headers), 400)
+    assert user.tasks() == [task]
+
+
+def test_zeros_before_an_id_or_a_limit_change_nothing(user: User) -> None:
+    tasks = [user.create() for _ in range(12)]
+    padded = "0" * 18 + str(tasks[0]["id"])
+    assert user.get(f"/{padded}9").status_code == 404
+    assert user.send("DELETE", f"?ids={padded}9").json() == {"deleted": 0}
+    assert user.get(f"/{padded}").json() == tasks[0]
+    assert len(user.get(f"?limit={'0' * 30}11").json()) == 11
+
+
 def test_a_deleted_task_is_gone(user: User) -> None:
     task, kept = user.create(), user.create("Kept")
 
