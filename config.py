@@ -41,7 +41,16 @@ def _origin(value: str) -> str:
     origin = value.rstrip("/").lower()
     if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", origin):
         raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
+    if not _port_exists(origin):
+        raise ValueError("must be origins with a port up to 65535")
     return origin
+
+
+def _port_exists(address: str) -> bool:
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
@@ -69,6 +78,8 @@ def _strong_secret(secret: SecretStr) -> SecretStr:
 def _address(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", value):
         raise ValueError("must be an address such as https://app.example.com")
+    if not _port_exists(value):
+        raise ValueError("must have a port up to 65535")
     return value.rstrip("/")
 
 

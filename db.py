@@ -7,12 +7,12 @@ import select
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.types.numeric import Int8Dumper
-from sqlalchemy import Connection, Executable, Row, event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy import Connection, Executable, Row, event, inspect, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
@@ -39,8 +39,14 @@ CLEAR_EXPIRED_KEYS = text("""
         RETURNING 1)
     SELECT count(*) FROM cleared""")
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
-TOO_SLOW = {"57014", "55P03"}  # statement_timeout, lock_timeout, where the server has them set
-READ_ONLY = {"25006"}  # a standby, as during a failover
+UNAVAILABLE = {
+    "57014": "The database took too long to answer.",  # statement_timeout, where the server has one
+    "55P03": "The database took too long to answer.",  # lock_timeout, likewise
+    "25006": "The database takes no changes at the moment.",  # a standby, as during a failover
+    # A transaction pooler gave the connection to another client meanwhile.
+    "26000": "The database needs DATABASE_PREPARE=false.",
+    "42P05": "The database needs DATABASE_PREPARE=false.",
+}
 ROLLED_BACK = {"57P01", "40P01", "40001"}
 
 
@@ -52,10 +58,11 @@ class Unavailable(Problem):
 
 
 class Database:
-    """The pool of autocommit connections to PostgreSQL, open between ``start`` and ``stop``."""
+    """The pool of autocommit connections to PostgreSQL, open within ``async with``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.has_accounts = settings.better_auth_user_table is not None
         self._embedded: EmbeddedServer | None = None
         self._healing: asyncio.Task[None] | None = None
         self._migrated = False
@@ -63,7 +70,7 @@ class Database:
         self._next_clearing = 0.0
         self.engine: AsyncEngine
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> Self:
         """Open the pool and migrate; while the database is away, go on trying in the background.
 
         Raises:
@@ -77,8 +84,9 @@ class Database:
         self.engine = make_engine(connect, self._settings)
         if not await self._try_to_migrate():
             self._healing = asyncio.create_task(self._migrate_when_back())
+        return self
 
-    async def stop(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for task in (self._healing, self._clearing):
             if task:
                 task.cancel()
@@ -105,15 +113,13 @@ class Database:
             raise Unavailable("The database took too long to answer.") from None
         except PoolTimeoutError:
             raise Unavailable("All connections to the database are busy.") from None
-        except DBAPIError as error:
-            if sqlstate(error) in TOO_SLOW:
-                raise Unavailable("The database took too long to answer.") from None
-            if sqlstate(error) in READ_ONLY:
-                raise Unavailable("The database takes no changes at the moment.") from None
-            if not (error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
-                raise
-            logger.warning("The database can't be reached: %s", first_line(error))
+        except InvalidRequestError:  # connections that are closed as soon as they are opened
             raise Unavailable("The database can't be reached.") from None
+        except DBAPIError as error:
+            if detail := why_unavailable(error):
+                logger.warning("%s %s", detail, first_line(error))
+                raise Unavailable(detail) from None
+            raise
 
     async def _fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
         limit = self._settings.database_statement_timeout
@@ -186,6 +192,14 @@ class Database:
                 yield connection
 
 
+def why_unavailable(error: DBAPIError) -> str | None:
+    """What to tell a client whom the database can't serve now; None where the statement itself is at fault."""
+    if detail := UNAVAILABLE.get(sqlstate(error) or ""):
+        return detail
+    lost = error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)
+    return "The database can't be reached." if lost else None
+
+
 def first_line(error: BaseException) -> str:
     """What the driver or the server says, without the statement."""
     reason = getattr(error, "orig", error)
@@ -213,6 +227,7 @@ def connector(url: str, settings: Settings) -> Connect:
 
 
 def make_engine(connect: Connect, settings: Settings) -> AsyncEngine:
+    """A pool of autocommit connections: a statement is a transaction of its own."""
     engine = create_async_engine(
         "postgresql+psycopg://",
         async_creator=connect,
@@ -222,7 +237,6 @@ def make_engine(connect: Connect, settings: Settings) -> AsyncEngine:
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
-        echo=settings.debug,
         hide_parameters=True,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
@@ -244,6 +258,8 @@ def upgrade(connection: Connection) -> None:
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+    # Whoever waits for a table's lock makes all others wait behind: give up soon, and try again.
+    connection.execute(text("SET LOCAL lock_timeout = '3s'"))
     config = alembic_config(connection)
     current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -262,6 +278,8 @@ def link_accounts(connection: Connection, table: str) -> None:
     Raises:
         LookupError: there is no such table yet.
     """
+    if ACCOUNT_COLUMN in {column["name"] for column in inspect(connection).get_columns("users")}:
+        return
     quoted = ".".join(f'"{part}"' for part in table.split("."))
     id_type = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(:t) AND attname = 'id'"
     kind = connection.scalar(text(id_type), {"t": quoted})
@@ -269,11 +287,11 @@ def link_accounts(connection: Connection, table: str) -> None:
         raise LookupError(f"BETTER_AUTH_USER_TABLE: the database has no table {quoted} with an id yet.")
     connection.execute(
         text(
-            f"ALTER TABLE users ADD COLUMN IF NOT EXISTS {ACCOUNT_COLUMN} {kind} "
+            f"ALTER TABLE users ADD COLUMN {ACCOUNT_COLUMN} {kind} "
             f"GENERATED ALWAYS AS (id::{kind}) STORED REFERENCES {quoted} (id) ON DELETE CASCADE"
         )
     )
-    connection.execute(text(f"CREATE INDEX IF NOT EXISTS users_{ACCOUNT_COLUMN} ON users ({ACCOUNT_COLUMN})"))
+    connection.execute(text(f"CREATE INDEX users_{ACCOUNT_COLUMN} ON users ({ACCOUNT_COLUMN})"))
 
 
 def alembic_config(connection: Any) -> Any:

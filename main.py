@@ -25,12 +25,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await database.start()
-        app.state.authenticator = authenticator = Authenticator(settings)
-        await authenticator.keys.start()
-        yield
-        await authenticator.keys.stop()
-        await database.stop()
+        async with database:
+            app.state.authenticator = Authenticator(settings)
+            async with app.state.authenticator.keys:
+                yield
 
     app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False)
     app.state.database = database

@@ -2,7 +2,7 @@
 
 import unicodedata
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -73,6 +73,13 @@ class TaskCreate(BaseModel):
     completed: Completed = False
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    # A generated client that sent them would reset what it never meant to touch.
+    for field in schema["properties"].values():
+        field.pop("default", None)
+    schema |= {"minProperties": 1, "examples": [{"completed": True}]}
+
+
 class TaskUpdate(BaseModel):
     """Changes to a task: only the fields that are sent. The defaults below are never stored."""
 
@@ -80,7 +87,7 @@ class TaskUpdate(BaseModel):
     description: Description | None = None
     completed: Completed = False
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"completed": True}]})
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

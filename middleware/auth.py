@@ -127,7 +127,7 @@ class OwnerScope:
         try:
             return await self._database.fetch(statement, {**values, "owner": self.owner})
         except DBAPIError as error:
-            if sqlstate(error) not in LOST_ACCOUNT:
+            if not (self._database.has_accounts and sqlstate(error) in LOST_ACCOUNT):
                 raise
             raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
 

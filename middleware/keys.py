@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Self
 
 import jwt
 from pydantic_core import from_json
@@ -37,11 +37,15 @@ class InvalidToken(Exception):
     """The token must not be accepted. Why is for tests and debugging; a client is never told."""
 
 
-class Keys(Protocol):
-    """Where tokens are verified."""
+class Keys:
+    """Where tokens are verified; usable within ``async with``."""
 
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to close."""
+
     async def check(self) -> None:
         """Raise the ``Problem`` that a request would get because there are no keys."""
 
@@ -52,9 +56,10 @@ class Keys(Protocol):
             jwt.PyJWTError, InvalidToken: they don't.
             Problem: 503, there are no keys to verify with yet.
         """
+        raise NotImplementedError
 
 
-class SecretKey:
+class SecretKey(Keys):
     """HS256 under the secret that this service shares with the frontend's server."""
 
     def __init__(self, secret: str, settings: Settings) -> None:
@@ -62,20 +67,11 @@ class SecretKey:
         self._issuers = settings.jwt_issuer
         self._audiences = settings.jwt_audience
 
-    async def start(self) -> None:
-        """Nothing to open."""
-
-    async def stop(self) -> None:
-        """Nothing to close."""
-
-    async def check(self) -> None:
-        """The secret is always there."""
-
     async def verify(self, token: str) -> dict[str, Any]:
         return _decode(token, self._secret, {"HS256"}, self._issuers, self._audiences)
 
 
-class KeySet:
+class KeySet(Keys):
     """Better Auth's key set (RFC 7517): fetched once for all who wait, kept fresh, and kept when a fetch fails."""
 
     def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
@@ -86,13 +82,15 @@ class KeySet:
         self._published: object = None
         self._keys: dict[str, tuple[Any, set[str]]] = {}
         self._fetching = asyncio.Lock()
+        self._fresh = False
         self._next_fetch = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> Self:
         self._refreshing = asyncio.create_task(self._refresh_for_ever())
+        return self
 
-    async def stop(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._refreshing:
             self._refreshing.cancel()
 
@@ -115,13 +113,15 @@ class KeySet:
     async def _refresh_for_ever(self) -> None:
         while True:
             await self._fetch_once()
-            await asyncio.sleep(REFRESH_SECONDS if self._keys else RETRY_SECONDS)
+            pause = REFRESH_SECONDS if self._fresh else FLOOR_SECONDS
+            await asyncio.sleep(pause if self._keys else RETRY_SECONDS)
 
     async def _fetch_once(self) -> None:
         """Fetch, unless that was done a short while ago; who comes meanwhile waits for the same fetch."""
         async with self._fetching:
             if time.monotonic() < self._next_fetch:
                 return
+            self._fresh = False
             try:
                 published = await fetch(self._url)
                 keys = usable_keys(published)
@@ -131,6 +131,7 @@ class KeySet:
                 logger.warning("The key set can't be fetched: %s", str(error) or type(error).__name__)
             else:
                 changed, self._published, self._keys = published != self._published, published, keys
+                self._fresh = True
                 if changed:
                     self._on_change()
             self._next_fetch = time.monotonic() + (FLOOR_SECONDS if self._keys else RETRY_SECONDS)
@@ -148,7 +149,7 @@ async def fetch(url: str) -> Any:
         async with (
             asyncio.timeout(FETCH_SECONDS),
             httpx2.AsyncClient(timeout=FETCH_SECONDS) as client,
-            client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             if response.status_code != 200:
                 raise ValueError(f"status {response.status_code}")
@@ -157,7 +158,7 @@ async def fetch(url: str) -> Any:
                 if len(body := body + chunk) > LARGEST_KEY_SET:
                     raise ValueError("the answer is too large")
             return from_json(body)
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise OSError(str(error) or type(error).__name__) from error
 
 

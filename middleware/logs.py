@@ -63,6 +63,7 @@ def configure_logging(settings: Settings) -> None:
                 "uvicorn.access": {"handlers": [], "propagate": False},
                 "access": {"level": "INFO" if settings.access_log else "CRITICAL"},
                 "alembic": {"level": "WARNING"},
+                "sqlalchemy.engine": {"level": "INFO" if settings.debug else "WARNING"},
             },
         }
     )
@@ -75,7 +76,7 @@ class RequestMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] != "http":
             await self.app(scope, receive, _one_sentence(send))
             return
         started = time.perf_counter()
@@ -115,7 +116,7 @@ def _request_id(scope: Scope) -> str:
 def _one_sentence(send: Send) -> Send:
     async def worded_send(message: Message) -> None:
         error = sys.exception()
-        if message["type"] == "lifespan.startup.failed" and isinstance(error, EmbeddedServerError):
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, EmbeddedServerError | OSError):
             message = {**message, "message": str(error)}
         await send(message)
 

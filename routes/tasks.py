@@ -148,14 +148,9 @@ CHANGES: Any = {
 
 
 @router.put("/{task_id}", operation_id="putTask", **CHANGES)
-async def put_task(scope: Scoped, task_id: TaskId, task: TaskUpdate, tags: IfMatch) -> Response:
-    """Change the fields sent. Like PATCH: what isn't sent stays, so nobody loses what they didn't know of."""
-    return await _change(scope, queries.UPDATE, task_id, tags, changes=task.model_dump_json(exclude_unset=True))
-
-
 @router.patch("/{task_id}", operation_id="updateTask", **CHANGES)
 async def update_task(scope: Scoped, task_id: TaskId, task: TaskUpdate, tags: IfMatch) -> Response:
-    """Change the fields sent."""
+    """Change the fields sent. With PUT too, what isn't sent stays, so nobody loses what they didn't know of."""
     return await _change(scope, queries.UPDATE, task_id, tags, changes=task.model_dump_json(exclude_unset=True))
 
 

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from config import Settings
-from embedded import EmbeddedServer
-from main import create_app
-from tests.service import SECRET, User, serve, wait_until
-
-DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
+
+# After that, since main reads them.
+from embedded import EmbeddedServer
+from main import create_app
+from tests.service import SECRET, User, serve, server_is_gone, wait_until
+
+DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
 for chatty in ("httpx2", "access"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -29,6 +31,7 @@ hypothesis_settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, default=40, help="how many random sequences the model test tries")
     parser.addoption("--repeat", type=int, default=1, help="run each test so many times (for -m concurrency)")
 
 
@@ -48,7 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         folder = Path(os.environ[DATA_DIR])
-        wait_until(lambda: not (folder / "postgres" / "cluster" / "postmaster.pid").exists())
+        if (folder / "postgres").exists():
+            wait_until(lambda: server_is_gone(folder))
         shutil.rmtree(folder)
 
 

@@ -1,11 +1,13 @@
 """What tests use to talk to the service: a real server on a real port, and users with tokens."""
 
 import contextlib
+import fcntl
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -40,6 +42,14 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
     return result
+
+
+def server_is_gone(data_dir: Path) -> bool:
+    """Whether the embedded server in ``data_dir`` has stopped, and the watcher that stops it, too."""
+    with (data_dir / "postgres" / "watcher.lock").open() as file, contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def make_token(**claims: Any) -> str:

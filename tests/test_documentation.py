@@ -13,7 +13,7 @@ import pytest
 from config import Settings
 from main import create_app
 from tests.process import ROOT, run_service
-from tests.service import SECRET, wait_until
+from tests.service import SECRET, server_is_gone, wait_until
 
 README = (ROOT / "README.md").read_text()
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -63,7 +63,7 @@ def test_the_curl_tour_works_when_pasted() -> None:
             script = "\n".join(f"{line}; echo" for line in tour).replace("http://localhost:8000", service.url())
             environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "DATA_DIR": str(folder / ".data"), **secret}
             output = subprocess.check_output(["sh", "-ec", script], env=environment, text=True)
-        wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+        wait_until(lambda: server_is_gone(folder / ".data"))
     bodies = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
     assert [body["title"] for body in bodies[:2]] == ["Buy milk", "Call Bob"]
     assert bodies[2] == bodies[:2]

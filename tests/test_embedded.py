@@ -16,7 +16,7 @@ import pytest
 
 from embedded import EmbeddedServer
 from tests.process import ROOT
-from tests.service import wait_until
+from tests.service import server_is_gone, wait_until
 
 USE = """
 import sys; sys.path.insert(0, sys.argv[1])
@@ -62,7 +62,7 @@ class Home:
         user.communicate()
 
     def stopped(self) -> bool:
-        return not self.pid_file.exists()
+        return server_is_gone(self.data)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_the_server_stops_with_its_last_user_and_keeps_the_data(home: Home) -> N
     assert home.rows(url) == 2
     home.leave(second)
     wait_until(home.stopped)
-    wait_until(lambda: not Path(url.partition("host=")[2]).exists())
+    assert not Path(url.partition("host=")[2]).exists()
     assert home.rows(home.url(home.use())) == 3
 
 
@@ -119,6 +119,21 @@ def test_data_survives_kill_9(home: Home, kill: Callable[[Home], None]) -> None:
     kill(home)
 
     assert home.rows(home.url(home.use())) == 2
+
+
+def test_a_process_that_took_over_the_server_s_id_is_left_alone(home: Home) -> None:
+    user = home.use()
+    home.url(user)
+    kill_server(home)
+    with subprocess.Popen(["sleep", "60"]) as innocent, tempfile.TemporaryDirectory(dir="/tmp") as precious:
+        lines = home.pid_file.read_text().splitlines()
+        home.pid_file.write_text("\n".join([str(innocent.pid), *lines[1:4], precious, *lines[5:]]))
+        home.leave(user)
+        wait_until(home.stopped)
+        assert home.rows(home.url(home.use()))
+        assert innocent.poll() is None
+        assert Path(precious).exists()
+        innocent.kill()
 
 
 @pytest.mark.parametrize("debris", ["", "12", "{reused}\n/elsewhere\n1\n5432\n/tmp/pg-gone\n\n1 1\nready\n"])
@@ -158,9 +173,14 @@ def test_root_in_a_closed_folder_needs_not_open_it() -> None:
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         server.release()
-        wait_until(lambda: not (elsewhere / "cluster" / "postmaster.pid").exists())
+        wait_until(lambda: server_is_gone(data))
         again = EmbeddedServer(data)
         assert (data / "postgres").resolve() == elsewhere
         again.release()
-        wait_until(lambda: not (elsewhere / "cluster" / "postmaster.pid").exists())
-    subprocess.check_call(["rm", "-r", elsewhere])
+        wait_until(lambda: server_is_gone(data))
+        shutil.rmtree(elsewhere)
+        anew = EmbeddedServer(data)  # as in a container that was made anew around the same clone
+        elsewhere = (data / "postgres").resolve()
+        anew.release()
+        wait_until(lambda: server_is_gone(data))
+        shutil.rmtree(elsewhere)

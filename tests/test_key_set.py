@@ -203,7 +203,7 @@ def test_a_flood_of_unknown_keys_causes_a_handful_of_fetches_and_hinders_nobody(
 
     async def run() -> None:
         authenticator = Authenticator(Settings(_env_file=None, better_auth_url=server.url))
-        await authenticator.keys.start()
+        await authenticator.keys.__aenter__()
         assert await authenticator.owner(connection(server.token(KEY))) == "alice"
         refused = 0
 
@@ -221,7 +221,7 @@ def test_a_flood_of_unknown_keys_causes_a_handful_of_fetches_and_hinders_nobody(
                     assert await authenticator.owner(connection(valid)) == "alice"
                     await asyncio.sleep(0)
         assert refused == len(flood)
-        await authenticator.keys.stop()
+        await authenticator.keys.__aexit__()
 
     asyncio.run(run())
     assert server.fetches <= 5

@@ -18,12 +18,8 @@ def test_migrations_and_models_agree(settings: Settings) -> None:
         return list(compare_metadata(context, SQLModel.metadata))
 
     async def compare() -> list[object]:
-        database = Database(settings)
-        await database.start()
-        async with database.transaction() as connection:
-            found = await connection.run_sync(differences)
-        await database.stop()
-        return found
+        async with Database(settings) as database, database.transaction() as connection:
+            return await connection.run_sync(differences)
 
     assert asyncio.run(compare()) == []
 

@@ -199,12 +199,12 @@ class TaskApi(RuleBasedStateMachine):
                 assert {task["id"]: task for task in user.tasks()} == known
 
 
-@pytest.mark.parametrize("round_", range(2))
-def test_the_api_behaves_as_the_model_does(session_client: httpx2.Client, round_: int) -> None:
+def test_the_api_behaves_as_the_model_does(session_client: httpx2.Client, pytestconfig: pytest.Config) -> None:
     class WithClient(TaskApi):
         client = session_client
 
+    # "make test args='-k model --examples 1000'" looks for longer.
+    examples = pytestconfig.getoption("examples")
     run_state_machine_as_test(
-        WithClient, settings=hypothesis_settings(max_examples=20, stateful_step_count=40, deadline=None)
+        WithClient, settings=hypothesis_settings(max_examples=examples, stateful_step_count=50, deadline=None)
     )
-    assert round_ >= 0

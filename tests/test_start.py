@@ -23,7 +23,7 @@ from config import Settings, load_settings
 from main import create_app
 from tests.process import ROOT, run_service
 from tests.proxy import RunningProxy, proxied
-from tests.service import SECRET, User, check_problem, serve, wait_until
+from tests.service import SECRET, User, check_problem, serve, server_is_gone, wait_until
 
 URL = "postgresql://someone:hunter2@db.invalid/tasks"
 
@@ -123,7 +123,7 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
             token = subprocess.check_output(command, cwd=folder, text=True).strip()
             response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
             assert (response.status_code, response.json()) == (200, [])
-        wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+        wait_until(lambda: server_is_gone(folder / ".data"))
 
 
 def test_a_killed_embedded_server_is_started_again_for_the_next_request() -> None:
@@ -138,7 +138,7 @@ def test_a_killed_embedded_server_is_started_again_for_the_next_request() -> Non
             os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
             wait_until(lambda: user.get().status_code == 200)
             assert user.tasks() == [task]
-        wait_until(lambda: not pid_file.exists())
+        wait_until(lambda: server_is_gone(folder))
 
 
 def test_a_version_that_was_rolled_back_works_on_the_newer_schema(empty_database: str) -> None:
@@ -157,11 +157,7 @@ def test_a_database_that_takes_no_changes_is_503_for_them_alone(empty_database: 
         with psycopg.connect(empty_database, autocommit=True) as connection:
             database = connection.info.dbname
             connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on".encode())
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = %s AND pid <> pg_backend_pid()",
-                [database],
-            )
+            terminate_others(connection)
         check_problem(user.send("POST", json={"title": "x"}), 503)
         assert user.tasks() == [task]
 
@@ -252,17 +248,21 @@ def test_a_database_that_goes_away_is_a_503_until_it_is_back(wire: RunningProxy)
         assert user.tasks() == [task]
 
 
-def test_connections_that_the_server_closed_while_idle_cost_no_request(database_url: str) -> None:
-    with serve(create_app(settings_for(database_url))) as url, httpx2.Client(base_url=url) as client:
+def terminate_others(connection: psycopg.Connection) -> None:
+    """End all other connections to the same database, as the server's shutdown would."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def test_connections_that_the_server_closed_while_idle_cost_no_request(empty_database: str) -> None:
+    with serve(create_app(settings_for(empty_database))) as url, httpx2.Client(base_url=url) as client:
         user = User(client)
         for _ in range(5):
             user.create()
-            with psycopg.connect(database_url) as connection:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                    "WHERE pid <> pg_backend_pid() AND query LIKE %s",
-                    ["%json_to_recordset%"],
-                )
+            with psycopg.connect(empty_database) as connection:
+                terminate_others(connection)
         assert len(user.tasks()) == 5
 
 

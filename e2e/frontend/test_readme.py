@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.process import ROOT, run_service
-from tests.service import SECRET, make_token, wait_until
+from tests.service import SECRET, make_token, server_is_gone, wait_until
 
 README = (ROOT / "README.md").read_text()
 
@@ -57,7 +57,7 @@ def test_the_examples_work() -> None:
         with run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
             environment = {"API": service.url(), "TOKEN": make_token(sub="alice")}
             played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
-        wait_until(lambda: not (folder / ".data" / "postgres" / "cluster" / "postmaster.pid").exists())
+        wait_until(lambda: server_is_gone(folder / ".data"))
     assert "all examples work" in played.stdout, played.stderr
 
 
