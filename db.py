@@ -1,33 +1,29 @@
-"""The engine, one statement per request, and the migrations at start."""
+"""Connections to PostgreSQL, and one statement a request over them."""
 
 import asyncio
 import contextlib
 import logging
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 import psycopg
-from psycopg.types.numeric import Int8Dumper
-from sqlalchemy import Connection, Executable, Row, event, inspect, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Executable, Row, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 from sqlmodel import Session
 
+import schema
 from config import Settings
-from embedded import EmbeddedServer, EmbeddedServerError
+from embedded import EmbeddedServer
+from embedded_home import EmbeddedServerError
+from engine import connector, make_engine
 from middleware.errors import Problem
-
-Connect = Callable[[], Coroutine[Any, Any, psycopg.AsyncConnection]]
 
 logger = logging.getLogger(__name__)
 
-ACCOUNT_COLUMN = "account_id"
-MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
 RETRY_SECONDS = 1.0
 CLEARING_SECONDS = 3600.0
 # A thousand at a time, so that it never holds many locks. Of all owners: it is no request's statement.
@@ -38,7 +34,6 @@ CLEAR_EXPIRED_KEYS = text("""
             LIMIT 1000 FOR UPDATE SKIP LOCKED)
         RETURNING 1)
     SELECT count(*) FROM cleared""")
-# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
 UNAVAILABLE = {
     "57014": "The database took too long to answer.",  # statement_timeout, where the server has one
     "55P03": "The database took too long to answer.",  # lock_timeout, likewise
@@ -47,6 +42,7 @@ UNAVAILABLE = {
     "26000": "The database needs DATABASE_PREPARE=false.",
     "42P05": "The database needs DATABASE_PREPARE=false.",
 }
+# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
 ROLLED_BACK = {"57P01", "40P01", "40001"}
 
 
@@ -66,6 +62,9 @@ class Database:
         self._embedded: EmbeddedServer | None = None
         self._healing: asyncio.Task[None] | None = None
         self._migrated = False
+        self._slots = asyncio.Semaphore(settings.database_pool_size)
+        # Autocommit leaves nothing in a session, so it can be kept, and with it the work of making one.
+        self._idle: list[tuple[Session, select.poll]] = []
         self._clearing: asyncio.Task[None] | None = None
         self._next_clearing = 0.0
         self.engine: AsyncEngine
@@ -90,6 +89,8 @@ class Database:
         for task in (self._healing, self._clearing):
             if task:
                 task.cancel()
+        while self._idle:
+            await greenlet_spawn(self._idle.pop()[0].close)
         await self.engine.dispose()
         if self._embedded:
             self._embedded.release()
@@ -111,10 +112,6 @@ class Database:
                 return await self._fetch(statement, values)
         except TimeoutError:
             raise Unavailable("The database took too long to answer.") from None
-        except PoolTimeoutError:
-            raise Unavailable("All connections to the database are busy.") from None
-        except InvalidRequestError:  # connections that are closed as soon as they are opened
-            raise Unavailable("The database can't be reached.") from None
         except DBAPIError as error:
             if detail := why_unavailable(error):
                 logger.warning("%s %s", detail, first_line(error))
@@ -123,15 +120,44 @@ class Database:
 
     async def _fetch(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
         limit = self._settings.database_statement_timeout
-        # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
-        async with asyncio.timeout(limit + 1), asyncio.timeout(limit):
-            # What AsyncSession does for each of its methods, but once for all: less than 4/5 of the CPU time.
-            return await greenlet_spawn(self._exec, statement, values)
+        await self._wait_for_slot()
+        try:
+            # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
+            async with asyncio.timeout(limit + 1), asyncio.timeout(limit):
+                # What AsyncSession does for each of its methods, but once for all: less than 4/5 of the CPU time.
+                return await greenlet_spawn(self._exec, statement, values)
+        finally:
+            self._slots.release()
+
+    async def _wait_for_slot(self) -> None:
+        # First come, first served, which a pool alone would not be.
+        try:
+            async with asyncio.timeout(self._settings.database_pool_timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable("All connections to the database are busy.") from None
 
     def _exec(self, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
-        with Session(self.engine.sync_engine) as session:
+        session, poller = self._session()
+        try:
             row: Row[Any] = session.exec(statement, params=values).one()  # type: ignore[call-overload]
-            return row
+        except BaseException:
+            session.close()
+            raise
+        self._idle.append((session, poller))
+        return row
+
+    def _session(self) -> tuple[Session, select.poll]:
+        """A session with a connection of its own, kept from an earlier request where there is one."""
+        while self._idle:
+            session, poller = self._idle.pop()
+            if not poller.poll(0):
+                return session, poller
+            session.invalidate()  # an idle connection has nothing to say: the server has closed it
+        session, poller = Session(self.engine.sync_engine), select.poll()
+        driver: Any = session.connection().connection.driver_connection
+        poller.register(driver.pgconn.socket, select.POLLIN)
+        return session, poller
 
     def clear_expired_keys(self) -> None:
         """Clear what idempotency keys leave behind, in the background, at most once in a while.
@@ -167,9 +193,9 @@ class Database:
             async with asyncio.timeout(self._settings.database_statement_timeout), self.transaction() as connection:
                 await connection.execute(text("SELECT 1"))
             async with self.transaction() as connection:
-                await connection.run_sync(upgrade)
+                await connection.run_sync(schema.upgrade)
                 if table := self._settings.better_auth_user_table:
-                    await connection.run_sync(link_accounts, table)
+                    await connection.run_sync(schema.link_accounts, table)
         except (SQLAlchemyError, OSError, TimeoutError, LookupError) as error:
             logger.warning("Waiting for the database: %s", first_line(error))
             return False
@@ -208,98 +234,3 @@ def first_line(error: BaseException) -> str:
 
 def sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
-
-
-def connector(url: str, settings: Settings) -> Connect:
-    """Opens connections to a libpq URL, just as a PostgreSQL provider shows it."""
-    pooled = "-pooler." in url  # Neon's transaction pooler
-    prepare_threshold = 0 if settings.database_prepare and not pooled else None
-
-    async def connect() -> psycopg.AsyncConnection:
-        connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, prepare_threshold=prepare_threshold, connect_timeout=5
-        )
-        # One width for every integer, or a statement would be prepared once for each.
-        connection.adapters.register_dumper(int, Int8Dumper)
-        return connection
-
-    return connect
-
-
-def make_engine(connect: Connect, settings: Settings) -> AsyncEngine:
-    """A pool of autocommit connections: a statement is a transaction of its own."""
-    engine = create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=connect,
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        use_native_hstore=False,
-        pool_size=settings.database_pool_size,
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout,
-        hide_parameters=True,
-    )
-    event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
-    return engine
-
-
-def _refuse_dead_connection(connection: Any, *_: object) -> None:
-    # An idle connection has nothing to say: if it can be read, the server has closed it. No round trip.
-    poller = select.poll()
-    poller.register(connection.driver_connection.pgconn.socket, select.POLLIN)
-    if poller.poll(0):
-        raise DisconnectionError
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date, once among all workers that start together."""
-    from alembic import command  # noqa: PLC0415 (serving needs none of it)
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-    # Whoever waits for a table's lock makes all others wait behind: give up soon, and try again.
-    connection.execute(text("SET LOCAL lock_timeout = '3s'"))
-    config = alembic_config(connection)
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current and current not in known:
-        logger.warning("The schema is newer than this version of the service (%s): left as it is.", current)
-        return
-    command.upgrade(config, "head")
-
-
-def link_accounts(connection: Connection, table: str) -> None:
-    """Make ``users`` reference Better Auth's table, so that deleting an account deletes its tasks.
-
-    The reference is a column of its own, generated from ``users.id`` in the type of Better Auth's id
-    (text or uuid): so statements are the same with and without it. Better Auth's table stays as it is.
-
-    Raises:
-        LookupError: there is no such table yet.
-    """
-    if ACCOUNT_COLUMN in {column["name"] for column in inspect(connection).get_columns("users")}:
-        return
-    quoted = ".".join(f'"{part}"' for part in table.split("."))
-    id_type = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(:t) AND attname = 'id'"
-    kind = connection.scalar(text(id_type), {"t": quoted})
-    if kind is None:
-        raise LookupError(f"BETTER_AUTH_USER_TABLE: the database has no table {quoted} with an id yet.")
-    connection.execute(
-        text(
-            f"ALTER TABLE users ADD COLUMN {ACCOUNT_COLUMN} {kind} "
-            f"GENERATED ALWAYS AS (id::{kind}) STORED REFERENCES {quoted} (id) ON DELETE CASCADE"
-        )
-    )
-    connection.execute(text(f"CREATE INDEX users_{ACCOUNT_COLUMN} ON users ({ACCOUNT_COLUMN})"))
-
-
-def alembic_config(connection: Any) -> Any:
-    """Alembic's configuration for ``migrations/``, on an open connection."""
-    from alembic.config import Config  # noqa: PLC0415
-
-    folder = Path(__file__).parent / "migrations"
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(slug)s")
-    return config

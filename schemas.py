@@ -100,3 +100,15 @@ class TaskComplete(BaseModel):
     """The wanted state; without a body, completing toggles."""
 
     completed: Completed
+
+
+class Updated(BaseModel):
+    """How many tasks a change to many has touched."""
+
+    updated: int = Field(examples=[3])
+
+
+class Deleted(BaseModel):
+    """How many tasks were deleted."""
+
+    deleted: int = Field(examples=[3])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import Settings
-from embedded import EmbeddedServerError
+from embedded_home import EmbeddedServerError
 
 access = logging.getLogger("access")
 

@@ -6,7 +6,7 @@ from alembic import context
 from sqlmodel import AutoString, SQLModel, UTCDateTime
 
 import models  # noqa: F401
-from db import ACCOUNT_COLUMN
+from schema import ACCOUNT_COLUMN
 
 
 def own(name: str | None, kind: str, _parents: Any) -> bool:

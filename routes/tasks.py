@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 from sqlalchemy import Executable
 from starlette.responses import Response
@@ -19,20 +19,12 @@ from routes.conditions import IdempotencyKey, IfMatch, IfNoneMatch, matches
 from routes.cursor import Filters, decode_cursor, encode_cursor
 from routes.owned import OwnedRoute
 from routes.parameters import Count, Cursor, Everything, Ids, Limit, OnlyCompleted, Search, Sort, TaskId, choose
-from schemas import TaskComplete, TaskCreate, TaskPublic, TaskUpdate
+from schemas import Deleted, TaskComplete, TaskCreate, TaskPublic, TaskUpdate, Updated
 
 router = APIRouter(prefix="/api/{user_id:path}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
 
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
-
-
-class Updated(BaseModel):
-    updated: int = Field(examples=[3])
-
-
-class Deleted(BaseModel):
-    deleted: int = Field(examples=[3])
 
 
 @router.get(
