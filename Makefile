@@ -6,7 +6,7 @@ PORT ?= 8000
 # By "python -m", since the scripts of a virtual environment break in folders with very long names.
 py = "$(VENV)/bin/python"
 
-.PHONY: run test check e2e format token migration lock
+.PHONY: run test check e2e bench format token migration lock
 
 run: $(VENV)/installed
 	@echo "API  http://localhost:$(PORT)/api/{user_id}/tasks   (a token: make token user=alice)"
@@ -26,6 +26,9 @@ e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json
 
 e2e/better-auth/node_modules/.package-lock.json: e2e/better-auth/package-lock.json
 	npm ci --prefix e2e/better-auth
+
+bench: $(VENV)/installed
+	$(py) bench/run.py $(args)
 
 format: $(VENV)/installed
 	$(py) -m ruff format .
