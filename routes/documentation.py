@@ -38,6 +38,16 @@ KEY_REUSED: dict[int | str, dict[str, Any]] = {422: problem("The Idempotency-Key
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Still the version in If-None-Match.", "headers": {"ETag": ETAG}}
 }
+IF_NONE_MATCH = {
+    "parameters": [
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "Answer 304 without a body while this is the ETag.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
 REPLAYED = {"Idempotency-Replayed": _header("true, where this is the first answer to the key again.")}
 LISTED: dict[int | str, dict[str, Any]] = {

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from middleware.auth import authenticate
 from middleware.errors import Problem, bad_request
+from routes.conditions import is_known
 
 LARGEST_BODY = 2 * 1024 * 1024
 BODY_SECONDS = 30
@@ -24,12 +25,14 @@ class OwnedRoute(APIRoute):
     """Authenticates first, then refuses what FastAPI would let pass, then runs the route.
 
     The order is the contract's: 401 and 403 come before a query, a header or the body is looked at.
+    A GET whose answer carries an ETag answers ``If-None-Match`` by itself.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         known = _query_names(self.dependant)
         takes_body = self.body_field is not None
+        reads = "GET" in (self.methods or ())
 
         async def handle_owned(request: Request) -> Response:
             await authenticate(request)
@@ -38,9 +41,17 @@ class OwnedRoute(APIRoute):
             if takes_body:
                 request = JsonRequest(request.scope, request.receive)
                 await request.check_content_type()
-            return await handle(request)
+            response = await handle(request)
+            if reads and is_known(request, response.headers.get("etag")):
+                return _not_modified(response)
+            return response
 
         return handle_owned
+
+
+def _not_modified(response: Response) -> Response:
+    kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+    return Response(status_code=304, headers=kept)
 
 
 def _query_names(dependant: Dependant) -> set[str]:

@@ -15,7 +15,7 @@ from db import Unavailable
 from middleware.auth import OwnerScope, Scoped
 from middleware.errors import Problem
 from routes import documentation as docs
-from routes.conditions import IdempotencyKey, IfMatch, IfNoneMatch, matches
+from routes.conditions import IdempotencyKey, IfMatch
 from routes.cursor import Filters, decode_cursor, encode_cursor
 from routes.owned import OwnedRoute
 from routes.parameters import Count, Cursor, Everything, Ids, Limit, OnlyCompleted, Search, Sort, TaskId, choose
@@ -32,6 +32,7 @@ NewTasks = TypeAdapter(list[TaskCreate])
     operation_id="listTasks",
     response_model=list[TaskPublic],
     responses={**docs.LISTED, **docs.NOT_MODIFIED},
+    openapi_extra=docs.IF_NONE_MATCH,
 )
 async def list_tasks(
     scope: Scoped,
@@ -41,7 +42,6 @@ async def list_tasks(
     limit: Limit = 100,
     cursor: Cursor = None,
     count: Count = False,
-    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """One page of tasks; the Link header leads to the next while there is more."""
     filters = Filters(sort, completed, q)
@@ -61,7 +61,7 @@ async def list_tasks(
     if count:
         headers["X-Total-Count"] = str(row.total)
     version = hashlib.sha256(f"{row.body}{headers}".encode()).hexdigest()[:32]
-    return _answer(row.body, {**headers, "ETag": f'"{version}"'}, if_none_match)
+    return Response(row.body, 200, {**headers, "ETag": f'"{version}"'}, "application/json")
 
 
 @router.post(
@@ -74,7 +74,9 @@ async def list_tasks(
 async def create_task(scope: Scoped, task: TaskCreate, key: IdempotencyKey) -> Response:
     """Create a task."""
     body, headers = await _create(scope, "createTask", [task], key)
-    return _answer_task(body[1:-1], status=201, headers=headers, location=_address(scope))
+    [created] = from_json(body)
+    headers |= {"ETag": _etag(created), "Location": f"{_address(scope)}/{created['id']}"}
+    return Response(body[1:-1], 201, headers, "application/json")
 
 
 @router.post(
@@ -124,13 +126,14 @@ async def delete_tasks(
     operation_id="getTask",
     response_model=TaskPublic,
     responses={**docs.WITH_ETAG, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
+    openapi_extra=docs.IF_NONE_MATCH,
 )
-async def get_task(scope: Scoped, task_id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
+async def get_task(scope: Scoped, task_id: TaskId) -> Response:
     """Read a task."""
     row = await scope.fetch(queries.GET, task_id=task_id)
     if row.body is None:
         raise _no_such_task()
-    return _answer_task(row.body, if_none_match=if_none_match)
+    return _answer(row.body)
 
 
 CHANGES: Any = {
@@ -199,7 +202,7 @@ async def _change(
     row = await scope.fetch(statement, task_id=task_id, if_match=tags, **values)
     if row.body is None:
         raise _not_done(row.found, tags)
-    return _answer_task(row.body)
+    return _answer(row.body)
 
 
 def _not_done(found: bool, tags: list[str] | None) -> Problem:
@@ -212,25 +215,12 @@ def _no_such_task() -> Problem:
     return Problem(404, "There is no such task.")
 
 
-def _answer_task(
-    body: str,
-    *,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-    location: str | None = None,
-    if_none_match: list[str] | None = None,
-) -> Response:
-    task = from_json(body)
-    headers = {**(headers or {}), "ETag": f'"{task["updated_at"]}"'}
-    if location:
-        headers["Location"] = f"{location}/{task['id']}"
-    return _answer(body, headers, if_none_match, status)
+def _answer(body: str) -> Response:
+    return Response(body, 200, {"ETag": _etag(from_json(body))}, "application/json")
 
 
-def _answer(body: str, headers: dict[str, str], if_none_match: list[str] | None, status: int = 200) -> Response:
-    if matches(if_none_match, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(body, status, headers, "application/json")
+def _etag(task: dict[str, Any]) -> str:
+    return f'"{task["updated_at"]}"'
 
 
 def _address(scope: OwnerScope) -> str:
