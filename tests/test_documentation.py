@@ -84,6 +84,13 @@ def test_the_curl_tour_works_when_pasted() -> None:
     assert len(bodies) == 8
 
 
+def test_readme_shows_the_benchmark_s_own_figures() -> None:
+    measured = (ROOT / "bench" / "results.md").read_text()
+    rows = [line for line in section("How fast it is").splitlines() if line.startswith("|")]
+    assert len(rows) >= 8
+    assert all(row in measured for row in rows)
+
+
 def test_every_file_that_readme_names_is_there() -> None:
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (ROOT / path).exists(), path

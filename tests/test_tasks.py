@@ -19,15 +19,8 @@ def test_a_new_task_comes_back_whole_and_can_be_read_at_its_location(user: User)
 
     task = response.json()
     assert response.status_code == 201
-    assert task == {
-        "id": task["id"],
-        "user_id": user.id,
-        "title": "Buy milk",
-        "description": "Oat",
-        "completed": False,
-        "created_at": task["created_at"],
-        "updated_at": task["created_at"],
-    }
+    expected = {"user_id": user.id, "title": "Buy milk", "description": "Oat", "completed": False}
+    assert task == {**task, **expected, "updated_at": task["created_at"]}
     assert response.headers["Location"] == f"{user.path}/{task['id']}"
     read = user.get(response.headers["Location"])
     assert (read.status_code, read.json(), read.headers["ETag"]) == (200, task, response.headers["ETag"])
