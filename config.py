@@ -43,7 +43,12 @@ def _origin(value: str) -> str:
         raise ValueError("must be origins such as https://app.example.com, without a path; * is refused")
     if not _port_exists(origin):
         raise ValueError("must be origins with a port up to 65535")
-    return origin
+    return _without_default_port(origin)
+
+
+def _without_default_port(origin: str) -> str:
+    """As browsers write an origin, and Better Auth (RFC 6454, section 6.1)."""
+    return re.sub(r"(?<=^https://)(.*):443$|(?<=^http://)(.*):80$", r"\1\2", origin)
 
 
 def _port_exists(address: str) -> bool:
@@ -127,8 +132,7 @@ class Settings(BaseSettings):
     @property
     def better_auth_origin(self) -> str:
         """What Better Auth writes as issuer and audience: its URL without a path."""
-        parts = urlsplit(self.better_auth_url or "")
-        return f"{parts.scheme}://{parts.netloc}".lower()
+        return _without_default_port(re.sub(r"(://[^/]+).*", r"\1", self.better_auth_url or "").lower())
 
     @property
     def key_set_url(self) -> str:

@@ -54,11 +54,10 @@ class Unavailable(Problem):
 
 
 class Database:
-    """The pool of autocommit connections to PostgreSQL, open within ``async with``."""
+    """Sessions with autocommit connections to PostgreSQL, kept between requests; open within ``async with``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.has_accounts = settings.better_auth_user_table is not None
         self._embedded: EmbeddedServer | None = None
         self._healing: asyncio.Task[None] | None = None
         self._migrated = False
@@ -80,15 +79,16 @@ class Database:
         else:
             self._embedded = await asyncio.to_thread(EmbeddedServer, self._settings.data_dir)
             connect = self._connect_to_embedded
-        self.engine = make_engine(connect, self._settings)
+        self.engine = make_engine(connect)
         if not await self._try_to_migrate():
             self._healing = asyncio.create_task(self._migrate_when_back())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (self._healing, self._clearing):
-            if task:
-                task.cancel()
+        running = [task for task in (self._healing, self._clearing) if task]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         while self._idle:
             await greenlet_spawn(self._idle.pop()[0].close)
         await self.engine.dispose()

@@ -26,7 +26,8 @@ from middleware.keys import CLOCK_SKEW, InvalidToken, Keys, KeySet, SecretKey
 LONGEST_TOKEN = 8192
 LONGEST_OWNER = 255
 REMEMBERED_TOKENS = 10_000
-LOST_ACCOUNT = {"23503", "22P02"}  # no such row in Better Auth's table; an id that its type can't hold
+# With BETTER_AUTH_USER_TABLE: no such row in it, or an id that its type can't hold.
+LOST_ACCOUNT = {"23503", "22P02"}
 # Headers that point to other keys, or change what is signed (RFC 7515, 4.1; RFC 7797).
 REFUSED_HEADERS = {"b64", "crit", "jku", "jwk", "x5c", "x5u", "zip"}
 TYPES = {"jwt", "at+jwt"}
@@ -127,7 +128,7 @@ class OwnerScope:
         try:
             return await self._database.fetch(statement, {**values, "owner": self.owner})
         except DBAPIError as error:
-            if not (self._database.has_accounts and sqlstate(error) in LOST_ACCOUNT):
+            if sqlstate(error) not in LOST_ACCOUNT:
                 raise
             raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
 

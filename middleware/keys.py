@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic_core import from_json
 
 from config import Settings
@@ -129,6 +130,8 @@ class KeySet(Keys):
                     raise ValueError("the set has no usable key")
             except (OSError, ValueError, TimeoutError) as error:
                 logger.warning("The key set can't be fetched: %s", str(error) or type(error).__name__)
+            except Exception:  # a bug, but keys that are never fetched again would be worse
+                logger.exception("The key set can't be read")
             else:
                 changed, self._published, self._keys = published != self._published, published, keys
                 self._fresh = True
@@ -175,7 +178,7 @@ def usable_keys(published: Any) -> dict[str, tuple[Any, set[str]]]:
             if not algorithms or "d" in key or key.get("use", "sig") != "sig":
                 continue
             public = jwt.PyJWK(key, min(algorithms)).key
-            if getattr(public, "key_size", SMALLEST_RSA_KEY) < SMALLEST_RSA_KEY and key["kty"] == "RSA":
+            if isinstance(public, RSAPublicKey) and public.key_size < SMALLEST_RSA_KEY:
                 continue
             if isinstance(key["kid"], str):
                 keys.setdefault(key["kid"], (public, algorithms))

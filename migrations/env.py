@@ -11,7 +11,7 @@ from schema import ACCOUNT_COLUMN
 
 def own(name: str | None, kind: str, _parents: Any) -> bool:
     """Autogenerate leaves Better Auth's tables alone, and the reference to them."""
-    if kind in {"column", "index"}:
+    if kind in {"column", "index", "foreign_key_constraint"}:
         return name is None or ACCOUNT_COLUMN not in name
     return kind != "table" or name in SQLModel.metadata.tables
 

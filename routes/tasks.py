@@ -183,7 +183,9 @@ async def _create(
         row = await scope.fetch(queries.CREATE, new_tasks=new_tasks)
         return row.body, {}
     scope.clear_expired_keys()
-    fingerprint = hashlib.sha256(f"{operation} {new_tasks}".encode()).hexdigest()
+    # Without defaults, or a field that is added one day would make retries look like other requests.
+    meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
+    fingerprint = hashlib.sha256(f"{operation} {meant}".encode()).hexdigest()
     for _ in range(3):
         row = await scope.fetch(queries.CREATE_ONCE, new_tasks=new_tasks, idempotency_key=key, fingerprint=fingerprint)
         if row.body:

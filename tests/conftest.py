@@ -2,12 +2,14 @@
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -93,3 +95,12 @@ def user(client: httpx2.Client) -> User:
 @pytest.fixture
 def stranger(client: httpx2.Client) -> User:
     return User(client)
+
+
+@pytest.fixture
+def empty_database(database_url: str) -> Iterator[str]:
+    name = f"empty_{secrets.token_hex(4)}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield database_url.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

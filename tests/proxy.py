@@ -19,6 +19,8 @@ class Proxy:
         """Close new connections at once, as a server that is away would."""
         self.swallow: bytes | None = None
         """A value: the statement it is bound in runs, and the connection dies before the client hears of it. Once."""
+        self.stall = False
+        """Pass nothing on, as a network does that is dead without saying so."""
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -52,6 +54,8 @@ class Proxy:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
             self.messages.append(chr(head[0]))
+            while self.stall:  # noqa: ASYNC110 (set from another thread)
+                await asyncio.sleep(0.01)
             if self.swallow and self.swallow in body:
                 self.swallow = None
                 doomed.set()
@@ -75,7 +79,11 @@ class RunningProxy:
         self._loop = loop
 
     def cut(self) -> None:
-        self._loop.call_soon_threadsafe(self.proxy.cut)
+        async def cut() -> None:
+            self.proxy.cut()
+            await asyncio.sleep(0.05)  # until the other end knows
+
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result()
 
 
 @contextlib.contextmanager

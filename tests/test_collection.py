@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from queries import LIST
+from routes.cursor import Filters, encode_cursor
 from tests.service import User, check_problem
 
 SORTS = list(LIST)
@@ -90,6 +91,26 @@ def test_a_cursor_belongs_to_its_sort_and_filters(
     check_problem(user.get("", params={"cursor": plain, **changes}), 400, "/query/cursor")
     check_problem(user.get("", params={"cursor": other}), 400, "/query/cursor")
     assert user.get("", params={"cursor": other, "limit": "3", "count": "true", **changes}).status_code == 200
+
+
+FORGED = {
+    "created_at": ["[0]", "[-1]", "[true]", "[1.5]", '["1"]', "[9223372036854775808]", "{}", "1", "[1,2,3]"],
+    "updated_at": [
+        "[1]",
+        '[1,"2026-11- 3T10:00:00.500000Z"]',
+        '[1,"2026-13-01T10:00:00.500000Z"]',
+        '[1,"\\u0662026-11-03T10:00:00.500000Z"]',
+        '[1,"2026-W01-1T00:00:00Z"]',
+        '[1,"infinity"]',
+    ],
+    "title": ["[1]", "[1,null]", "[1,2]", '[1,"\\u0000"]', '[1,"\\ud800"]', "[" * 2000],
+}
+
+
+@pytest.mark.parametrize(("sort", "position"), [(sort, each) for sort, forged in FORGED.items() for each in forged])
+def test_a_cursor_that_was_made_up_is_refused(user: User, sort: str, position: str) -> None:
+    cursor = encode_cursor(Filters(sort, None, None), position)
+    check_problem(user.get("", params={"sort": sort, "cursor": cursor}), 400, "/query/cursor")
 
 
 @pytest.mark.parametrize("sort", SORTS)

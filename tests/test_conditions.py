@@ -200,9 +200,9 @@ def test_a_malformed_key_is_refused(user: User, key: str) -> None:
     assert user.tasks() == []
 
 
-@pytest.mark.parametrize("key", ["x", "x" * 255, "!~", '"x y'[:2], '"quoted\\"key\\\\"', "a,b;c=d"])
+@pytest.mark.parametrize("key", ["x", "x" * 255, "!~", '"quoted\\"key\\\\"', "a,b;c=d"])
 def test_any_other_key_is_accepted(user: User, key: str) -> None:
-    assert post(user, "", {"title": "x"}, key.replace('"x', "x")).status_code == 201
+    assert post(user, "", {"title": "x"}, key).status_code == 201
 
 
 def test_two_keys_are_none(user: User) -> None:

@@ -141,6 +141,7 @@ def test_a_withdrawn_key_is_refused_within_five_minutes() -> None:
         ("https://a.example", "https://a.example/api/auth/jwks"),
         ("https://a.example/", "https://a.example/api/auth/jwks"),
         ("https://A.example/auth/", "https://A.example/auth/jwks"),
+        ("https://a.example:443", "https://a.example:443/api/auth/jwks"),
     ],
 )
 def test_the_key_set_s_address_and_the_issuer_follow_from_better_auth_s_url(url: str, address: str) -> None:

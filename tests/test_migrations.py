@@ -1,15 +1,21 @@
 """The migrations lead to what models.py describes."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import psycopg
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+import schema
 from config import Settings
 from db import Database
+from schema import alembic_config
+from tests.service import SECRET
 
 
 def test_migrations_and_models_agree(settings: Settings) -> None:
@@ -22,6 +28,33 @@ def test_migrations_and_models_agree(settings: Settings) -> None:
             return await connection.run_sync(differences)
 
     assert asyncio.run(compare()) == []
+
+
+def test_the_reference_to_better_auth_s_table_is_no_difference(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as connection:
+        connection.execute('CREATE TABLE "user" (id uuid PRIMARY KEY, "createdAt" timestamptz)')
+    settings = Settings(
+        _env_file=None, database_url=empty_database, better_auth_secret=SECRET, better_auth_user_table="user"
+    )
+
+    async def draft() -> tuple[str, str]:
+        async with Database(settings) as database, database.transaction() as connection:
+            columns = await connection.run_sync(lambda sync: inspect(sync).get_columns("users"))
+            return str(columns), await connection.run_sync(drafted)
+
+    columns, migration = asyncio.run(draft())
+    assert "account_id" in columns
+    assert "op." not in migration
+
+
+def drafted(connection: Connection) -> str:
+    """What ``make migration`` would write."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = alembic_config(connection)
+        config.set_main_option("version_locations", f"{Path(schema.__file__).parent}/migrations/versions:{folder}")
+        config.set_main_option("path_separator", ":")
+        command.revision(config, "nothing", autogenerate=True, version_path=folder)
+        return next(Path(folder).glob("*.py")).read_text()
 
 
 def test_an_account_that_is_removed_takes_its_tasks_along(database_url: str) -> None:

@@ -3,12 +3,12 @@
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +40,11 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "a placeholder": ({"BETTER_AUTH_SECRET": "change-me-change-me-change-me-hunter2"}, "is a placeholder"),
     "any origin": ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be origins"),
     "an origin with a path": ({"CORS_ORIGINS": "https://a.example,https://hunter2.example/x"}, "CORS_ORIGINS must be"),
+    "no web address": ({"BETTER_AUTH_URL": "ftp://hunter2.example"}, "BETTER_AUTH_URL must be an address"),
+    "an address with a password": ({"BETTER_AUTH_URL": "https://u:hunter2@a.example"}, "BETTER_AUTH_URL must be"),
+    "a port that can't be": ({"BETTER_AUTH_URL": "https://a.example:99999"}, "BETTER_AUTH_URL must have a port"),
+    "a key set alone": ({"JWT_JWKS_URL": "https://a.example/jwks"}, "JWT_JWKS_URL needs BETTER_AUTH_URL"),
+    "a table that is no name": ({"BETTER_AUTH_USER_TABLE": 'user"; DROP TABLE hunter2'}, "BETTER_AUTH_USER_TABLE"),
     "a pool of none": ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE"),
     "an unknown format": ({"LOG_FORMAT": "hunter2"}, "LOG_FORMAT"),
 }
@@ -89,15 +94,6 @@ def test_a_port_in_use_stops_the_start_with_one_sentence(tmp_path: Path, service
         assert second.process.wait(30) != 0
     assert "address already in use" in second.output
     assert "Traceback" not in second.output
-
-
-@pytest.fixture
-def empty_database(database_url: str) -> Iterator[str]:
-    name = f"empty_{secrets.token_hex(4)}"
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        yield database_url.replace("/postgres?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def test_eight_workers_on_an_empty_database_make_the_schema_once(tmp_path: Path, empty_database: str) -> None:
@@ -246,6 +242,45 @@ def test_a_database_that_goes_away_is_a_503_until_it_is_back(wire: RunningProxy)
         wire.proxy.refuse = False
 
         assert user.tasks() == [task]
+
+
+def test_a_connection_that_was_lost_before_the_first_request_costs_none(wire: RunningProxy) -> None:
+    with serve(create_app(settings_for(wire.url))) as url, httpx2.Client(base_url=url) as client:
+        user = User(client)
+        for _ in range(3):
+            wire.cut()
+            assert user.get().status_code == 200
+
+
+def test_a_deadlock_is_no_error(database_url: str) -> None:
+    with serve(create_app(settings_for(database_url))) as url, httpx2.Client(base_url=url) as client:
+        user = User(client)
+        first, second = user.create("first"), user.create("second")
+        with psycopg.connect(database_url) as rival, ThreadPoolExecutor() as threads:
+            rival.execute("SET deadlock_timeout = '1h'")  # so that it is the service's statement that gives way
+            rival.execute("UPDATE tasks SET title = 'rival' WHERE user_id = %s AND id = %s", [user.id, second["id"]])
+            bulk = threads.submit(user.send, "PATCH", "?all=true", json={"completed": True})
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%only_ids%%' OR "
+            waiting += "wait_event = 'transactionid' AND query LIKE 'WITH changed%%'"
+            with psycopg.connect(database_url, autocommit=True) as observer:
+                wait_until(lambda: observer.execute(waiting).fetchone())
+            rival.execute("UPDATE tasks SET title = 'rival' WHERE user_id = %s AND id = %s", [user.id, first["id"]])
+            rival.commit()
+            assert bulk.result().json() == {"updated": 2}
+        assert {(task["title"], task["completed"]) for task in user.tasks()} == {("rival", True)}
+
+
+def test_a_dead_network_is_a_503_in_time_and_heals(wire: RunningProxy) -> None:
+    settings = settings_for(wire.url, database_statement_timeout=0.5)
+    with serve(create_app(settings)) as url, httpx2.Client(base_url=url, timeout=30) as client:
+        user = User(client)
+        user.create()
+        wire.proxy.stall = True
+        started = time.monotonic()
+        check_problem(user.get(), 503)
+        assert time.monotonic() - started < 8  # psycopg alone would wait 10 seconds for its cancel
+        wire.proxy.stall = False
+        assert len(user.tasks()) == 1
 
 
 def terminate_others(connection: psycopg.Connection) -> None:

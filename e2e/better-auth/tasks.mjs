@@ -22,8 +22,8 @@ export async function tasks(userId, path = "", options = {}) {
       headers: { ...options.headers, Authorization: `Bearer ${await token(userId)}` },
     });
   let response = await send();
-  if (response.status === 401 && tokens.delete(userId)) {
-    response = await send(); // a token lives 15 minutes: take a new one
+  if ([401, 403].includes(response.status) && tokens.delete(userId)) {
+    response = await send(); // it lives 15 minutes, or was another user's: take a new one
   }
   return response;
 }
