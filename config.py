@@ -17,13 +17,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start again
+OWN_TABLES = {"alembic_version", "idempotency_keys", "tasks", "users"}
 SHORTEST_SECRET = 32  # bytes, as RFC 7518 (section 3.2) asks of an HS256 key
 FEWEST_CHARACTERS = 8
 PLACEHOLDERS = ("betterauthsecret", "changeme", "changethis", "placeholder", "replaceme", "secretkey", "yoursecret")
@@ -88,8 +88,16 @@ def _address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _table_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", value):
+        raise ValueError("must be the name of a table, or of a schema and a table with a dot between")
+    if value.removeprefix("public.") in OWN_TABLES:
+        raise ValueError("must be Better Auth's table, and not one of this service's own")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
-TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")]
+TableName = Annotated[str, AfterValidator(_table_name)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong_secret)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]

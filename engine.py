@@ -20,7 +20,7 @@ Connect = Callable[[], Coroutine[Any, Any, psycopg.AsyncConnection]]
 def connector(url: str, settings: Settings) -> Connect:
     """Opens connections to a libpq URL, just as a PostgreSQL provider shows it."""
     pooled = "-pooler." in url  # Neon's transaction pooler
-    conninfo = make_conninfo("", **{**DEFAULTS, **conninfo_to_dict(url)})
+    conninfo = make_conninfo("", **{**DEFAULTS, **conninfo_to_dict(url), "client_encoding": "utf8"})
     prepare_threshold = 0 if settings.database_prepare and not pooled else None
 
     async def connect() -> psycopg.AsyncConnection:

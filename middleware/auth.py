@@ -27,7 +27,7 @@ LONGEST_TOKEN = 8192
 LONGEST_OWNER = 255
 REMEMBERED_TOKENS = 10_000
 # With BETTER_AUTH_USER_TABLE: no such row in it, or an id that its type can't hold.
-LOST_ACCOUNT = {"23503", "22P02"}
+LOST_ACCOUNT = {"23503", "22P02", "22003"}
 # Headers that point to other keys, or change what is signed (RFC 7515, 4.1; RFC 7797).
 REFUSED_HEADERS = {"b64", "crit", "jku", "jwk", "x5c", "x5u", "zip"}
 TYPES = {"jwt", "at+jwt"}

@@ -18,7 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 MOST_FAULTS = 50
-SENTENCES = {"model_attributes_type": "Input should be an object"}  # clearer than Pydantic's own
+SENTENCES = {  # clearer than Pydantic's own
+    "model_attributes_type": "Input should be an object",
+    "string_pattern_mismatch": "Input should be ids with commas between them, such as 1,2,3",
+}
 MEDIA_TYPE = "application/problem+json"
 
 

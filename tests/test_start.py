@@ -45,6 +45,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "a port that can't be": ({"BETTER_AUTH_URL": "https://a.example:99999"}, "BETTER_AUTH_URL must have a port"),
     "a key set alone": ({"JWT_JWKS_URL": "https://a.example/jwks"}, "JWT_JWKS_URL needs BETTER_AUTH_URL"),
     "a table that is no name": ({"BETTER_AUTH_USER_TABLE": 'user"; DROP TABLE hunter2'}, "BETTER_AUTH_USER_TABLE"),
+    "a table of ours": ({"BETTER_AUTH_USER_TABLE": "public.users"}, "BETTER_AUTH_USER_TABLE must be Better Auth's"),
     "a pool of none": ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE"),
     "an unknown format": ({"LOG_FORMAT": "hunter2"}, "LOG_FORMAT"),
 }
