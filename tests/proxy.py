@@ -66,6 +66,8 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
     ) -> None:
         while (data := await reader.read(65536)) and not doomed.is_set():
+            while self.stall:  # noqa: ASYNC110 (set from another thread)
+                await asyncio.sleep(0.01)
             writer.write(data)
             await writer.drain()
 
@@ -89,7 +91,8 @@ class RunningProxy:
 @contextlib.contextmanager
 def proxied(database_url: str) -> Iterator[RunningProxy]:
     """Run a proxy before the embedded server, on a unix socket of its own."""
-    target = Path(database_url.partition("host=")[2]) / ".s.PGSQL.5432"
+    start, _, sockets = database_url.partition("host=")
+    target = Path(sockets) / ".s.PGSQL.5432"
     proxy = Proxy(target)
     started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
     with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
@@ -103,7 +106,7 @@ def proxied(database_url: str) -> Iterator[RunningProxy]:
         thread.start()
         started.wait()
         try:
-            yield RunningProxy(proxy, f"postgresql://postgres@/postgres?host={folder}", loop)
+            yield RunningProxy(proxy, f"{start}host={folder}", loop)
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
