@@ -18,6 +18,7 @@ def problem(description: str, **headers: str) -> dict[str, Any]:
 
 
 ETAG = _header('The version, for If-Match and If-None-Match. A task\'s is its updated_at in quotes: "2026-11-23T…Z".')
+REQUEST_ID = _header("The caller's own, where it is sane, else a new one; the same as in the log.")
 RETRY = {"Retry-After": "Seconds to wait before trying again."}
 
 # With "default" here, FastAPI adds no 422 of its own.
@@ -74,6 +75,9 @@ def document_errors(app: FastAPI) -> None:
         schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
         definitions = schema.pop("$defs")
         document["components"]["schemas"].update({"ProblemBody": schema, **definitions})
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            for answer in operation["responses"].values():
+                answer.setdefault("headers", {})["X-Request-Id"] = REQUEST_ID
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -1,5 +1,6 @@
 """Requests that depend on a version, and requests that are safe to repeat."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -238,6 +239,21 @@ def test_a_retry_is_safe_when_the_connection_dies_between_commit_and_answer(
 
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
     assert len(fresh.tasks()) == before * 2
+
+
+def test_a_retry_is_safe_when_the_client_is_gone_before_the_answer(user: User) -> None:
+    body = b'{"title":"x"}'
+    head = f"POST {user.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {user.headers['Authorization']}\r\n"
+    head += f"Content-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: {len(body)}\r\n\r\n"
+    base = user.client.base_url
+    with socket.create_connection((base.host, base.port or 80)) as connection:
+        connection.sendall(head.encode() + body)
+    wait_until(user.tasks)
+
+    again = post(user, "", {"title": "x"}, "k")
+
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert user.tasks() == [again.json()]
 
 
 def test_expired_keys_are_taken_again_and_cleared_by_themselves(fresh: User, database_url: str) -> None:

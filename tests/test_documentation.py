@@ -107,6 +107,31 @@ def test_the_document_says_400_and_never_422_for_what_is_invalid() -> None:
     assert "HTTPValidationError" not in json.dumps(DOCUMENT)
 
 
+ANSWERS: dict[str, tuple[str, set[str], set[str]]] = {
+    # operation: success, its headers, and the other answers that are its own
+    "listTasks": ("200", {"ETag", "Link", "X-Total-Count"}, {"304"}),
+    "createTask": ("201", {"ETag", "Location", "Idempotency-Replayed"}, {"413", "415", "422"}),
+    "createTasks": ("201", {"Idempotency-Replayed"}, {"413", "415", "422"}),
+    "getTask": ("200", {"ETag"}, {"304", "404"}),
+    "putTask": ("200", {"ETag"}, {"404", "412", "413", "415"}),
+    "updateTask": ("200", {"ETag"}, {"404", "412", "413", "415"}),
+    "completeTask": ("200", {"ETag"}, {"404", "412", "413", "415"}),
+    "deleteTask": ("204", set(), {"404", "412"}),
+    "updateTasks": ("200", set(), {"413", "415"}),
+    "deleteTasks": ("200", set(), set()),
+    "getReadiness": ("200", set(), {"503"}),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_document_names_the_answers_and_headers_of_an_operation(name: str) -> None:
+    success, headers, others = ANSWERS[name]
+    operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
+    responses = next(operation for operation in operations if operation["operationId"] == name)["responses"]
+    assert responses[success]["headers"].keys() == headers | {"X-Request-Id"}
+    assert others <= responses.keys()
+
+
 def test_operation_ids_make_good_function_names() -> None:
     ids = [operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()]
     assert sorted(ids) == sorted(
