@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from starlette.requests import HTTPConnection
 
 from config import Settings
@@ -181,6 +182,7 @@ def test_only_public_signing_keys_of_known_kinds_are_used() -> None:
         {**PUBLISHED, "kid": "other curve", "crv": "Ed448"},
         {**rsa_jwk, "kid": "HMAC", "alg": "HS256"},
         {**rsa_jwk, "kid": "unhashable", "alg": ["RS256"]},
+        public_jwk(generate_private_key(65537, 1024), "RS256", "too small"),  # noqa: S505 (that is the point)
         None,
     ]
     bare = {name: value for name, value in rsa_jwk.items() if name != "alg"}
