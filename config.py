@@ -1,11 +1,7 @@
 """Settings, read from environment variables or ``.env``. ``.env.example`` documents each of them."""
 
-import contextlib
-import os
 import re
-import secrets
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -149,20 +145,6 @@ class Settings(BaseSettings):
             return self.jwt_jwks_url
         base = self.better_auth_url or ""
         return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
-
-
-def development_secret(data_dir: Path) -> str:
-    """The secret of a service on the embedded database that has none set: made once, kept beside the data."""
-    path = data_dir / "development-secret"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=data_dir) as draft:
-            draft.write(secrets.token_urlsafe(48))
-            draft.flush()
-            # A link appears whole or not at all, so workers that start together agree.
-            with contextlib.suppress(FileExistsError):
-                os.link(draft.name, path)
-    return path.read_text()
 
 
 def load_settings() -> Settings:

@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from auth.tokens import Authenticator
 from config import Settings, load_settings
 from db import Database
-from middleware.auth import Authenticator
+from logs import configure_logging
 from middleware.errors import ErrorMiddleware, add_error_handlers
-from middleware.logs import RequestMiddleware, configure_logging
-from routes import health, tasks
-from routes.documentation import document_errors
+from middleware.head import HeadMiddleware
+from middleware.requests import RequestMiddleware
+from middleware.startup import StartupMiddleware
+from routes import docs, health, tasks
+from routes.http.openapi import complete_document
 
 READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count"]
 SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
@@ -34,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
                 gc.freeze()
                 yield
 
-    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, openapi_url=None)
     app.state.database = database
     # The last added is the outermost.
     app.add_middleware(ErrorMiddleware)
@@ -46,11 +49,13 @@ def create_app(settings: Settings) -> FastAPI:
         expose_headers=READABLE_HEADERS,
         allow_credentials=True,
     )
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestMiddleware)
+    app.add_middleware(StartupMiddleware)
     add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
-    app.router.routes.extend([*health.router.routes, *tasks.router.routes])
-    document_errors(app)
+    app.router.routes.extend([*health.router.routes, *tasks.router.routes, *docs.router.routes])
+    complete_document(app)
     return app
 
 

@@ -5,6 +5,9 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Identity, func
 from sqlmodel import Field, SQLModel
 
+# With BETTER_AUTH_USER_TABLE, ``users`` has this column too, which references the account.
+ACCOUNT_COLUMN = "account_id"
+
 
 class User(SQLModel, table=True):
     """An owner of tasks. The row is made with their first task; ``id`` is Better Auth's user id."""
@@ -14,12 +17,17 @@ class User(SQLModel, table=True):
     id: str = Field(primary_key=True)
 
 
-class Task(SQLModel, table=True):
-    """A task. The primary key starts with the owner, so one index serves lookup, list and page."""
+class Owned(SQLModel):
+    """What belongs to an owner. The primary key starts with them, so one index serves lookup, list and page."""
+
+    user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+
+
+class Task(Owned, table=True):
+    """A task."""
 
     __tablename__ = "tasks"
 
-    user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
     id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=[Identity()])
     title: str
     description: str | None
@@ -28,12 +36,11 @@ class Task(SQLModel, table=True):
     updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
 
 
-class IdempotencyKey(SQLModel, table=True):
+class IdempotencyKey(Owned, table=True):
     """The first answer to a request that carried an ``Idempotency-Key``."""
 
     __tablename__ = "idempotency_keys"
 
-    user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
     key: str = Field(primary_key=True)
     fingerprint: str
     response: str

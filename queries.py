@@ -1,18 +1,17 @@
 """Every SQL statement of the service, built once, each bound to one owner.
 
 A statement returns the response body as text: PostgreSQL writes the JSON of exactly the columns of
-``TaskPublic``. Values are bound by name; ``owner`` is bound by ``OwnerScope.fetch`` alone. Names of
+``TaskPublic``. Values are bound by name; ``owner`` is bound by ``OwnerSession.fetch`` alone. Names of
 bound values differ from column names, since SQLAlchemy would add such a value to an UPDATE's SET.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import (
     CTE,
     BigInteger,
     Boolean,
     ColumnElement,
-    Executable,
     Select,
     Table,
     Text,
@@ -26,23 +25,26 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    null,
     or_,
     select,
+    table,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, REGCLASS
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import UTCDateTime
 
-from models import IdempotencyKey, Task, User
+from models import ACCOUNT_COLUMN, IdempotencyKey, Task, User
 from schemas import TaskCreate, TaskPublic, TaskUpdate
+from statements import OWNER, Statement, UnownedStatement
 
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
 
 users: Table = User.__table__  # type: ignore[attr-defined]
 tasks: Table = Task.__table__  # type: ignore[attr-defined]
-keys: Table = IdempotencyKey.__table__  # type: ignore[attr-defined]
+answers: Table = IdempotencyKey.__table__  # type: ignore[attr-defined]
 
 
 def _bind(name: str, kind: Any = Text) -> ColumnElement[Any]:
@@ -80,11 +82,10 @@ def _folded(text: ColumnElement[Any]) -> ColumnElement[str]:
     return func.lower(text.collate("pg_c_utf8"))
 
 
-OWNER = _bind("owner")
 mine = tasks.c.user_id == OWNER
 this = mine & (tasks.c.id == _bind("task_id", BigInteger))
 
-_q = _bind("q")
+_q = _bind("only_q")
 _only_completed = _bind("only_completed", Boolean)
 _only_ids = _bind("only_ids", ARRAY(BigInteger))
 _contains = or_(
@@ -100,14 +101,11 @@ unchanged = or_(_tags.is_(None), _time(tasks.c.updated_at) == any_(_tags))
 # Strictly later than before, also when two writers meet within the clock's resolution.
 _touched = func.greatest(func.clock_timestamp(), tasks.c.updated_at + literal_column("interval '1 microsecond'"))
 
-_expired = keys.c.created_at < func.now() - literal_column("interval '24 hours'")
+_expired = answers.c.created_at < func.now() - literal_column("interval '24 hours'")
 
 
 def _list(sort: str) -> Select[Any]:
-    """One page. Bound: ``page_size``, the filters, and the cursor's ``after_id`` and ``after_key``.
-
-    Row: ``body``; ``next``, the cursor's position as JSON, where there is more; ``total`` if ``count``.
-    """
+    """One page. Bound: ``page_size``, the filters, ``count``, and the cursor's ``after_id`` and ``after_key``."""
     descending = sort.startswith("-")
     size, after_id, after_key = _bind("page_size", BigInteger), _bind("after_id", BigInteger), _bind("after_key")
     key: list[ColumnElement[Any]]
@@ -144,13 +142,8 @@ def _list(sort: str) -> Select[Any]:
     )
 
 
-def _create(once: bool) -> Select[Any]:
-    """Insert the array of tasks bound as JSON in ``new_tasks``. Row: ``body``, their JSON array.
-
-    With ``once`` the request also claims ``idempotency_key``: ``body`` is NULL where that was taken,
-    and then ``replay`` is the first answer and ``same`` whether ``fingerprint`` is as it was. All
-    three are NULL where the same key is being claimed at this moment: run the statement again.
-    """
+def _draft() -> tuple[CTE, CTE, CTE]:
+    """The array of tasks bound as JSON in ``new_tasks``: as rows, as shown, and their owner's row, which is made."""
     names = list(TaskCreate.model_fields)
     sent = func.json_to_recordset(cast(_bind("new_tasks"), JSON))
     rows = sent.table_valued(*(column(name, tasks.c[name].type) for name in names)).render_derived(with_types=True)
@@ -158,28 +151,45 @@ def _create(once: bool) -> Select[Any]:
     draft = select(
         OWNER.label("user_id"), fresh.label("id"), *rows.c, now.label("created_at"), now.label("updated_at")
     ).cte("draft")
-    task = select(*_public(draft)).cte("task")
     joined = upsert(users).values(id=OWNER).on_conflict_do_nothing().cte("joined")
-    drafted = select(draft)
-    if not once:
-        made = insert(tasks).from_select(list(draft.c.keys()), drafted).cte("made")
-        return select(_json_array(task).label("body")).add_cte(joined, made)
-    name, print_ = _bind("idempotency_key"), _bind("fingerprint")
-    answer = select(OWNER, name, print_, _json_array(task).label("response"), now)
-    claimed = upsert(keys).from_select(["user_id", "key", "fingerprint", "response", "created_at"], answer)
+    return draft, select(*_public(draft)).cte("task"), joined
+
+
+def _create() -> Select[Any]:
+    """Insert the tasks in ``new_tasks``."""
+    draft, task, joined = _draft()
+    made = insert(tasks).from_select(list(draft.c.keys()), select(draft)).cte("made")
+    return select(_json_array(task).label("body")).add_cte(joined, made)
+
+
+def _create_once() -> Select[Any]:
+    """Insert the tasks in ``new_tasks`` if nobody has claimed ``idempotency_key``. Bound too: ``fingerprint``."""
+    draft, task, joined = _draft()
+    key, print_ = _bind("idempotency_key"), _bind("fingerprint")
+    answer = select(
+        OWNER.label("user_id"),
+        key.label("key"),
+        print_.label("fingerprint"),
+        _json_array(task).label("response"),
+        func.now().label("created_at"),
+    )
+    claimed = upsert(answers).from_select(answer.selected_columns.keys(), answer)
     claim = (
         claimed.on_conflict_do_update(
-            index_elements=keys.primary_key.columns,
+            index_elements=answers.primary_key.columns,
             set_={c: claimed.excluded[c] for c in ("fingerprint", "response", "created_at")},
             where=_expired,
         )
-        .returning(keys.c.response)
+        .returning(answers.c.response)
         .cte("claim")
     )
-    drafted = drafted.where(exists(select(claim.c.response)))
+    drafted = select(draft).where(exists(select(claim.c.response)))
     made = insert(tasks).from_select(list(draft.c.keys()), drafted).cte("made")
-    old = select(keys.c.response, keys.c.fingerprint).where(keys.c.user_id == OWNER, keys.c.key == name, ~_expired)
-    earlier = old.cte("earlier")
+    earlier = (
+        select(answers.c.response, answers.c.fingerprint)
+        .where(answers.c.user_id == OWNER, answers.c.key == key, ~_expired)
+        .cte("earlier")
+    )
     return select(
         select(claim.c.response).scalar_subquery().label("body"),
         select(earlier.c.response).scalar_subquery().label("replay"),
@@ -188,7 +198,7 @@ def _create(once: bool) -> Select[Any]:
 
 
 def _change(values: dict[str, ColumnElement[Any]]) -> Select[Any]:
-    """Change one task. Row: ``body``, NULL where nothing matched; ``found``, whether the task exists."""
+    """Change the task ``task_id``, if it has one of the tags in ``if_match``."""
     changed = update(tasks).where(this, unchanged).values(**values, updated_at=_touched)
     task = changed.returning(*_public(tasks)).cte("task")
     return select(select(_json(task)).scalar_subquery().label("body"), exists().where(this).label("found"))
@@ -206,17 +216,96 @@ def _sent_fields() -> dict[str, ColumnElement[Any]]:
     }
 
 
+class Page(NamedTuple):
+    """``next`` is the cursor's position as JSON, where there is more; ``total`` is there if ``count`` was true."""
+
+    body: str
+    next: str | None
+    total: int | None
+
+
+class Found(NamedTuple):
+    """``body`` is None where there is no such task."""
+
+    body: str | None
+
+
+class Created(NamedTuple):
+    """``body`` is the array of the tasks made."""
+
+    body: str
+
+
+class CreatedOnce(NamedTuple):
+    """``body`` as in ``Created``, or None where the key was taken: then ``replay`` is the first answer to it, and
+    ``same`` whether ``fingerprint`` is as it was. All are None where the key is being claimed at this moment: run
+    the statement again."""
+
+    body: str | None
+    replay: str | None
+    same: bool | None
+
+
+class Changed(NamedTuple):
+    """``body`` is None where nothing matched; ``found`` says whether the task exists."""
+
+    body: str | None
+    found: bool
+
+
+class Deleted(NamedTuple):
+    """``found`` says whether the task existed."""
+
+    done: bool
+    found: bool
+
+
+class Count(NamedTuple):
+    """How many rows were touched."""
+
+    number: int
+
+
 _one = select(*_public(tasks)).where(this).cte("task")
 _gone = delete(tasks).where(this, unchanged).returning(tasks.c.id).cte("gone")
 _all_changed = update(tasks).where(chosen).values(completed=_bind("wanted", Boolean), updated_at=_touched)
 _all_gone = delete(tasks).where(chosen)
 
-LIST: dict[str, Executable] = {sort: _list(sort) for sort in get_args(Sort)}
-GET: Executable = select(select(_json(_one)).scalar_subquery().label("body"))
-CREATE: Executable = _create(once=False)
-CREATE_ONCE: Executable = _create(once=True)
-UPDATE: Executable = _change(_sent_fields())
-COMPLETE: Executable = _change({"completed": func.coalesce(_bind("wanted", Boolean), ~tasks.c.completed)})
-DELETE: Executable = select(exists(select(_gone.c.id)).label("done"), exists().where(this).label("found"))
-UPDATE_ALL: Executable = select(func.count()).select_from(_all_changed.returning(tasks.c.id).cte("changed"))
-DELETE_ALL: Executable = select(func.count()).select_from(_all_gone.returning(tasks.c.id).cte("gone"))
+
+def _number(rows: CTE) -> Select[Any]:
+    return select(func.count().label("number")).select_from(rows)
+
+
+LIST = {sort: Statement(_list(sort), Page) for sort in get_args(Sort)}
+GET = Statement(select(select(_json(_one)).scalar_subquery().label("body")), Found)
+CREATE = Statement(_create(), Created)
+CREATE_ONCE = Statement(_create_once(), CreatedOnce)
+UPDATE = Statement(_change(_sent_fields()), Changed)
+COMPLETE = Statement(_change({"completed": func.coalesce(_bind("wanted", Boolean), ~tasks.c.completed)}), Changed)
+DELETE = Statement(
+    select(exists(select(_gone.c.id)).label("done"), exists().where(this).label("found")),
+    Deleted,
+)
+UPDATE_ALL = Statement(_number(_all_changed.returning(tasks.c.id).cte("changed")), Count)
+DELETE_ALL = Statement(_number(_all_gone.returning(tasks.c.id).cte("gone")), Count)
+
+# ---- Of no owner: only ``Database`` runs these. ----
+
+READY = UnownedStatement(select(literal_column("1", BigInteger).label("number")), Count)
+
+# A thousand at a time, so that it never holds many locks.
+_old = select(answers.c.user_id, answers.c.key).where(_expired).limit(1000).with_for_update(skip_locked=True)
+_cleared = delete(answers).where(tuple_(answers.c.user_id, answers.c.key).in_(_old)).returning(answers.c.key)
+CLEAR_EXPIRED_KEYS = UnownedStatement(_number(_cleared.cte("cleared")), Count)
+
+_attributes = table("pg_attribute", column("attrelid"), column("attname"), column("atttypid"))
+_account_type = func.format_type(_attributes.c.atttypid, null())
+# Whether BETTER_AUTH_USER_TABLE's type of id, such as uuid, can't hold ``user_id``. At most one row.
+NO_ACCOUNT_ID = UnownedStatement(
+    select(func.count().label("number")).where(
+        _attributes.c.attrelid == cast(_text("users"), REGCLASS),
+        _attributes.c.attname == _text(ACCOUNT_COLUMN),
+        ~func.pg_input_is_valid(_bind("user_id"), _account_type, type_=Boolean),
+    ),
+    Count,
+)

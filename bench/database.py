@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from embedded import EmbeddedServer
+from embedded.server import EmbeddedServer
 
 OWNER = "owner0000000001"
 OTHER = "owner0000000002"

@@ -1,68 +1,30 @@
-"""One error shape for everything: ``application/problem+json`` (RFC 9457)."""
+"""Every error leaves the service in one shape: ``application/problem+json`` (RFC 9457)."""
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from problems import MEDIA_TYPE, Problem
+from sqlstates import first_line, problem_of, sqlstate
+
 logger = logging.getLogger(__name__)
 
-MOST_FAULTS = 50
 SENTENCES = {  # clearer than Pydantic's own
     "model_attributes_type": "Input should be an object",
     "string_pattern_mismatch": "Input should be ids with commas between them, such as 1,2,3",
 }
-MEDIA_TYPE = "application/problem+json"
-
-
-class Fault(BaseModel):
-    """One thing that is wrong with a request."""
-
-    detail: str = Field(examples=["String should have at least 1 character"])
-    pointer: str = Field(
-        description="A JSON pointer into the body, or /query/…, /path/…, /header/….", examples=["/title"]
-    )
-
-
-class ProblemBody(BaseModel):
-    """An error, as RFC 9457 describes it."""
-
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Bad Request"])
-    status: int = Field(examples=[400])
-    detail: str = Field(description="A sentence for people.", examples=["The request is not valid."])
-    request_id: str = Field(description="The same as in X-Request-Id and in the log.")
-    errors: list[Fault] | None = Field(None, description="What is wrong, and where; for 400 only.")
-
-
-class Problem(HTTPException):
-    """An error that a route or dependency raises to answer the request with it."""
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        faults: Iterable[tuple[str, str]] = (),
-    ) -> None:
-        """``faults`` are pairs of pointer and detail."""
-        super().__init__(status, detail, headers)
-        self.faults = [{"detail": text, "pointer": pointer} for pointer, text in faults][:MOST_FAULTS]
-
-
-def bad_request(pointer: str, detail: str) -> Problem:
-    return Problem(400, "The request is not valid.", faults=[(pointer, detail)])
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
@@ -113,9 +75,19 @@ def _pointer(location: Iterable[str | int]) -> str:
     return "".join(f"/{part}" for part in (parts if source == "body" else [source, *parts]))
 
 
+async def _on_database_error(request: Request, error: DBAPIError) -> Response:
+    """A session's statement failed; those of ``fetch`` are told from each other where they run."""
+    problem = problem_of(error.orig) if isinstance(error.orig, psycopg.Error) else None
+    if problem is None:
+        raise error
+    logger.warning("%s %s", problem.detail, first_line(error))
+    return problem_response(request, problem)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_on_http_exception)
     app.exception_handler(RequestValidationError)(_on_invalid)
+    app.exception_handler(DBAPIError)(_on_database_error)
 
 
 class ErrorMiddleware:
@@ -139,9 +111,24 @@ class ErrorMiddleware:
             await self.app(scope, receive, watched_send)
         except ClientDisconnect:
             return  # in the middle of its request: nobody is left to answer
-        except Exception:
-            logger.exception("Unforeseen error", extra={"request_id": scope["state"]["request_id"]})
+        except Exception as unforeseen:
+            error = without_rows(unforeseen)
+            logger.exception("Unforeseen error", exc_info=error, extra={"request_id": scope["state"]["request_id"]})
             if started:
-                raise
+                raise error from None
             problem = Problem(500, "Something went wrong on our side.")
             await problem_response(Request(scope), problem)(scope, receive, send)
+
+
+class DatabaseFailure(Exception):
+    """Stands for a database's error in the log."""
+
+
+def without_rows(error: BaseException) -> BaseException:
+    """The error as it may be logged: PostgreSQL's DETAIL holds the row that failed, SQLAlchemy's text the statement."""
+    if isinstance(error, psycopg.Error | DBAPIError):
+        return DatabaseFailure(f"SQLSTATE {sqlstate(error)}: {first_line(error)}").with_traceback(error.__traceback__)
+    for name in ("__cause__", "__context__"):
+        if inner := getattr(error, name):
+            setattr(error, name, without_rows(inner))
+    return error

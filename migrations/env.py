@@ -1,12 +1,11 @@
-"""Run by Alembic with the connection that ``db.alembic_config`` gives it."""
+"""Run by Alembic with the connection that ``upgrade.alembic_config`` gives it."""
 
 from typing import Any, Literal
 
 from alembic import context
 from sqlmodel import AutoString, SQLModel, UTCDateTime
 
-import models  # noqa: F401
-from schema import ACCOUNT_COLUMN
+from models import ACCOUNT_COLUMN
 
 
 def own(name: str | None, kind: str, _parents: Any) -> bool:

@@ -2,9 +2,8 @@
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from starlette.responses import RedirectResponse
 
-from routes.documentation import RETRY, problem
+from routes.http.openapi import RETRY, problem
 
 router = APIRouter()
 
@@ -32,8 +31,3 @@ async def get_readiness(request: Request) -> Health:
     await request.app.state.database.check()
     await request.app.state.authenticator.keys.check()
     return Health()
-
-
-@router.get("/", include_in_schema=False)
-async def lead_to_docs() -> RedirectResponse:
-    return RedirectResponse("/docs")

@@ -19,9 +19,9 @@ for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
 
 # After that, since main reads them.
-from embedded import EmbeddedServer
+from embedded.server import EmbeddedServer
 from main import create_app
-from tests.service import SECRET, User, serve, server_is_gone, wait_until
+from tests.support.service import SECRET, User, serve, server_is_gone, wait_until
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
 

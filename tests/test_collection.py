@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from queries import LIST
-from routes.cursor import Filters, encode_cursor
-from tests.service import User, check_problem
+from routes.http.cursor import encode_cursor
+from routes.http.parameters import ListParameters
+from tests.support.service import User, check_problem
 
 SORTS = list(LIST)
 
@@ -109,7 +110,7 @@ FORGED = {
 
 @pytest.mark.parametrize(("sort", "position"), [(sort, each) for sort, forged in FORGED.items() for each in forged])
 def test_a_cursor_that_was_made_up_is_refused(user: User, sort: str, position: str) -> None:
-    cursor = encode_cursor(Filters(sort, None, None), position)
+    cursor = encode_cursor(ListParameters.model_validate({"sort": sort}), position)
     check_problem(user.get("", params={"sort": sort, "cursor": cursor}), 400, "/query/cursor")
 
 

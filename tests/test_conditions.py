@@ -11,8 +11,8 @@ import pytest
 
 from config import Settings
 from main import create_app
-from tests.proxy import RunningProxy, proxied
-from tests.service import SECRET, User, check_problem, serve, wait_until
+from tests.support.proxy import RunningProxy, proxied
+from tests.support.service import SECRET, User, check_problem, serve, wait_until
 
 
 def etag(user: User, task: dict[str, Any]) -> str:

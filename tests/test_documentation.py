@@ -14,8 +14,8 @@ import pytest
 
 from config import Settings
 from main import create_app
-from tests.process import ROOT, run_service
-from tests.service import SECRET, server_is_gone, wait_until
+from tests.support.process import ROOT, run_service
+from tests.support.service import SECRET, server_is_gone, wait_until
 
 README = (ROOT / "README.md").read_text()
 SETTINGS = {name.upper() for name in Settings.model_fields}

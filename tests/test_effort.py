@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from config import Settings
 from main import create_app
-from tests.service import make_token
+from tests.support.service import make_token
 
 # Measured on Python 3.11, where one and the same request differs by a handful between runs. Newer versions need fewer.
 CALLS = {"health": 180, "list of 20": 944, "read one": 652, "create": 758, "patch": 832}

@@ -14,14 +14,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from embedded import EmbeddedServer
-from tests.process import ROOT
-from tests.service import server_is_gone, wait_until
+from embedded.server import EmbeddedServer
+from tests.support.process import ROOT
+from tests.support.service import server_is_gone, wait_until
 
 USE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from embedded import EmbeddedServer
+from embedded.server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[2]))
 print(server.url, flush=True)
 sys.stdin.read()

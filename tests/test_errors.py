@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.service import User, check_problem, make_token
+from tests.support.service import User, check_problem, make_token
 
 JSON = {"Content-Type": "application/json"}
 LONG = "x" * 1001

@@ -17,8 +17,8 @@ import pytest
 
 from config import Settings
 from main import create_app
-from tests.proxy import RunningProxy, proxied
-from tests.service import SECRET, User, check_problem, serve, server_is_gone, wait_until
+from tests.support.proxy import RunningProxy, proxied
+from tests.support.service import SECRET, User, check_problem, serve, server_is_gone, wait_until
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from config import Settings
 from main import create_app
-from tests.service import User, check_problem
+from tests.support.service import User, check_problem
 
 DOCUMENT = create_app(Settings(_env_file=None, better_auth_secret="0123456789abcdefghijklmnopqrstuv")).openapi()
 

@@ -11,14 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from starlette.requests import HTTPConnection
 
+from auth import keys
+from auth.keys import usable_keys
+from auth.tokens import Authenticator
 from config import Settings
 from main import create_app
-from middleware import keys
-from middleware.auth import Authenticator
-from middleware.errors import Problem
-from middleware.keys import usable_keys
-from tests.keyserver import KeyServer, key_server, private_key, public_jwk
-from tests.service import check_problem, serve, wait_until
+from problems import Problem
+from tests.support.key_server import KeyServer, key_server, private_key, public_jwk
+from tests.support.service import check_problem, serve, wait_until
 
 KEY, NEW_KEY = private_key("EdDSA"), private_key("EdDSA")
 PUBLISHED, NEW_PUBLISHED = public_jwk(KEY, "EdDSA", "one"), public_jwk(NEW_KEY, "EdDSA", "two")
@@ -244,7 +244,7 @@ def test_waiting_requests_share_one_fetch(server: KeyServer) -> None:
 
 
 def test_the_memory_of_tokens_is_bounded(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("middleware.auth.REMEMBERED_TOKENS", 10)
+    monkeypatch.setattr("auth.tokens.REMEMBERED_TOKENS", 10)
 
     async def run() -> None:
         authenticator = Authenticator(Settings(_env_file=None, better_auth_url=server.url))

@@ -11,11 +11,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
-import schema
 from config import Settings
 from db import Database
-from schema import alembic_config
-from tests.service import SECRET
+from migrations import upgrade
+from migrations.upgrade import alembic_config, transaction
+from tests.support.service import SECRET
 
 
 def test_migrations_and_models_agree(settings: Settings) -> None:
@@ -24,7 +24,7 @@ def test_migrations_and_models_agree(settings: Settings) -> None:
         return list(compare_metadata(context, SQLModel.metadata))
 
     async def compare() -> list[object]:
-        async with Database(settings) as database, database.transaction() as connection:
+        async with Database(settings) as database, transaction(database.connector()) as connection:
             return await connection.run_sync(differences)
 
     assert asyncio.run(compare()) == []
@@ -38,7 +38,7 @@ def test_the_reference_to_better_auth_s_table_is_no_difference(empty_database: s
     )
 
     async def draft() -> tuple[str, str]:
-        async with Database(settings) as database, database.transaction() as connection:
+        async with Database(settings) as database, transaction(database.connector()) as connection:
             columns = await connection.run_sync(lambda sync: inspect(sync).get_columns("users"))
             return str(columns), await connection.run_sync(drafted)
 
@@ -51,7 +51,7 @@ def drafted(connection: Connection) -> str:
     """What ``make migration`` would write."""
     with tempfile.TemporaryDirectory() as folder:
         config = alembic_config(connection)
-        config.set_main_option("version_locations", f"{Path(schema.__file__).parent}/migrations/versions:{folder}")
+        config.set_main_option("version_locations", f"{Path(upgrade.__file__).parent}/versions:{folder}")
         config.set_main_option("path_separator", ":")
         command.revision(config, "nothing", autogenerate=True, version_path=folder)
         return next(Path(folder).glob("*.py")).read_text()

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.service import User, check_problem
+from tests.support.service import User, check_problem
 
 titles = st.sampled_from(["Apple", "apple", "Éclair", "éclair", "b%", "b_", "\\", "Zoë", "x" * 200])
 descriptions = st.none() | st.sampled_from(["", "an apple", "100%", "ÉCLAIR"])

@@ -10,10 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import ClauseElement
-from sqlalchemy.dialects import postgresql
 
 import queries
+from statements import Statement
 
 TASKS_OF_AN_ORDINARY_OWNER = 100
 
@@ -39,9 +38,9 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         connection.rollback()
 
 
-def generic_plan(connection: psycopg.Connection[Any], statement: ClauseElement) -> list[dict[str, Any]]:
+def generic_plan(connection: psycopg.Connection[Any], statement: Statement[Any]) -> list[dict[str, Any]]:
     """All nodes of the plan for unknown values (EXPLAIN GENERIC_PLAN, PostgreSQL 16)."""
-    sql = str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    sql = statement.sql.decode()
     names: list[str] = []
 
     def numbered(match: re.Match[str]) -> str:
@@ -61,9 +60,8 @@ def generic_plan(connection: psycopg.Connection[Any], statement: ClauseElement) 
     return nodes
 
 
-STATEMENTS: dict[str, Any] = {
-    **{name: getattr(queries, name) for name in ["GET", "CREATE", "CREATE_ONCE", "UPDATE", "COMPLETE", "DELETE"]},
-    **{name: getattr(queries, name) for name in ["UPDATE_ALL", "DELETE_ALL"]},
+STATEMENTS: dict[str, Statement[Any]] = {
+    **{name: value for name, value in vars(queries).items() if isinstance(value, Statement)},
     **{f"LIST[{sort}]": statement for sort, statement in queries.LIST.items()},
 }
 

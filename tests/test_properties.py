@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.service import User, check_problem
+from tests.support.service import User, check_problem
 
 anything = st.text(st.characters(codec="utf-8"), max_size=300)
 surrogates = st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3)

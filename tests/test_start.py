@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from config import load_settings
-from tests.process import ROOT, run_service
-from tests.service import SECRET, User, server_is_gone, wait_until
+from tests.support.process import ROOT, run_service
+from tests.support.service import SECRET, User, server_is_gone, wait_until
 
 URL = "postgresql://someone:hunter2@db.invalid/tasks"
 

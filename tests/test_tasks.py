@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from schemas import TaskPublic
-from tests.service import User, check_problem
+from tests.support.service import User, check_problem
 
 Tasks = TypeAdapter(list[TaskPublic])
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from config import Settings
 from main import create_app
-from tests.keyserver import KeyServer, key_server, private_key, public_jwk, segment, sign
-from tests.service import SECRET, check_problem, make_token, serve
+from tests.support.key_server import KeyServer, key_server, private_key, public_jwk, segment, sign
+from tests.support.service import SECRET, check_problem, make_token, serve
 
 KEY, OTHER_KEY, RSA_KEY = private_key("EdDSA"), private_key("EdDSA"), private_key("RS256")
 SIGNERS = {algorithm: private_key(algorithm) for algorithm in ["EdDSA", "ES256", "ES512", "RS256", "PS256"]}

@@ -1,13 +1,13 @@
 """A limit: the service's dependencies and middleware around routes that ask no database."""
 
+from auth.owner import OwnSession
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from config import load_settings
 from main import create_app
-from middleware.auth import Scoped
+from routes.http.parameters import ListQuery, TaskId
 from routes.owned import OwnedRoute
-from routes.parameters import Limit, TaskId
 from schemas import TaskCreate, TaskPublic, TaskUpdate
 
 TASK = (
@@ -20,22 +20,22 @@ router = APIRouter(prefix="/api/{user_id:path}/tasks", route_class=OwnedRoute)
 
 
 @router.get("", response_model=list[TaskPublic])
-async def list_tasks(scope: Scoped, limit: Limit = 100) -> Response:
-    return Response(LISTS[limit], media_type="application/json")
+async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
+    return Response(LISTS[given.limit], media_type="application/json")
 
 
 @router.post("", response_model=TaskPublic, status_code=201)
-async def create_task(scope: Scoped, task: TaskCreate) -> Response:
+async def create_task(session: OwnSession, task: TaskCreate) -> Response:
     return Response(TASK, 201, media_type="application/json")
 
 
 @router.get("/{task_id}", response_model=TaskPublic)
-async def get_task(scope: Scoped, task_id: TaskId) -> Response:
+async def get_task(session: OwnSession, task_id: TaskId) -> Response:
     return Response(TASK, media_type="application/json")
 
 
 @router.patch("/{task_id}", response_model=TaskPublic)
-async def update_task(scope: Scoped, task_id: TaskId, changes: TaskUpdate) -> Response:
+async def update_task(session: OwnSession, task_id: TaskId, changes: TaskUpdate) -> Response:
     return Response(TASK, media_type="application/json")
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from servers import SECRET, World, auth_server, eventually, serve, task_api
 
-from embedded import EmbeddedServer
+from embedded.server import EmbeddedServer
 
 
 @pytest.fixture(scope="session")

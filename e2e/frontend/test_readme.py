@@ -5,8 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.process import ROOT, run_service
-from tests.service import SECRET, make_token, server_is_gone, wait_until
+from tests.support.process import ROOT, run_service
+from tests.support.service import SECRET, make_token, server_is_gone, wait_until
 
 README = (ROOT / "README.md").read_text()
 

@@ -1,6 +1,6 @@
-"""Who is calling: from a bearer token to the one owner whose rows a request may touch.
+"""From a bearer token to the user id that it was issued for.
 
-The configuration, never the token, decides how tokens are verified: ``keys.py`` has both ways.
+The configuration, never the token, decides how tokens are verified: ``keys.py`` and ``secret.py`` have the two ways.
 """
 
 import hashlib
@@ -8,36 +8,24 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
-from fastapi import Depends, Path
-from fastapi.security import HTTPBearer
 from jwt.utils import base64url_decode, base64url_encode
-from sqlalchemy import Executable, Row
-from sqlalchemy.exc import DBAPIError
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
-from config import Settings, development_secret
-from db import Database, sqlstate
-from middleware.errors import Problem
-from middleware.keys import CLOCK_SKEW, InvalidToken, Keys, KeySet, SecretKey
+from auth.keys import CLOCK_SKEW, InvalidToken, Keys, KeySet
+from auth.secret import SecretKey
+from config import Settings
+from problems import unauthorized
 
 LONGEST_TOKEN = 8192
 LONGEST_OWNER = 255
 REMEMBERED_TOKENS = 10_000
-# With BETTER_AUTH_USER_TABLE: no such row in it, or an id that its type can't hold.
-LOST_ACCOUNT = {"23503", "22P02", "22003"}
 # Headers that point to other keys, or change what is signed (RFC 7515, 4.1; RFC 7797).
 REFUSED_HEADERS = {"b64", "crit", "jku", "jwk", "x5c", "x5u", "zip"}
 TYPES = {"jwt", "at+jwt"}
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-
-
-def unauthorized(detail: str, error: str = "") -> Problem:
-    """A 401 as RFC 6750 (section 3) has it: ``error`` only where a token was presented."""
-    challenge = f'Bearer error="{error}"' if error else "Bearer"
-    return Problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 
 class Authenticator:
@@ -49,9 +37,7 @@ class Authenticator:
         if settings.better_auth_url:
             self.keys = KeySet(settings, on_change=self._remembered.clear)
         else:
-            secret = settings.better_auth_secret
-            key = secret.get_secret_value() if secret else development_secret(settings.data_dir)
-            self.keys = SecretKey(key, settings)
+            self.keys = SecretKey(settings)
 
     async def owner(self, connection: HTTPConnection) -> str:
         """The user id that the request's token was issued for.
@@ -114,49 +100,3 @@ def user_id(claims: Mapping[str, Any]) -> str:
         raise InvalidToken("the user id is not text, empty or too long")
     owner.encode()  # a lone surrogate is a ValueError
     return owner
-
-
-class OwnerScope:
-    """The database as one owner may see it: every statement runs with the owner bound."""
-
-    def __init__(self, owner: str, database: Database) -> None:
-        self.owner = owner
-        self._database = database
-
-    async def fetch(self, statement: Executable, **values: Any) -> Row[Any]:
-        """Run a statement of ``queries`` for this owner and return its row; raises as ``Database.fetch``."""
-        try:
-            return await self._database.fetch(statement, {**values, "owner": self.owner})
-        except DBAPIError as error:
-            if sqlstate(error) not in LOST_ACCOUNT:
-                raise
-            raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
-
-    def clear_expired_keys(self) -> None:
-        """See ``Database.clear_expired_keys``."""
-        self._database.clear_expired_keys()
-
-
-async def authenticate(request: Request) -> None:
-    """Verify the token and compare its owner with the path's, before anything else is read.
-
-    Raises:
-        Problem: 401 or 403.
-    """
-    owner = await request.app.state.authenticator.owner(request)
-    if owner != request.path_params["user_id"]:
-        raise Problem(403, "The token belongs to another user than this address.")
-    request.state.owner = owner
-
-
-UserId = Annotated[str, Path(description="The owner: the token's user id.", examples=["alice"])]
-
-
-class _OwnerBearer(HTTPBearer):
-    """Documents the bearer scheme, and hands a route its scope, which exists only after ``authenticate``."""
-
-    async def __call__(self, request: Request, user_id: UserId) -> OwnerScope:  # type: ignore[override]  # noqa: ARG002
-        return OwnerScope(request.state.owner, request.app.state.database)
-
-
-Scoped = Annotated[OwnerScope, Depends(_OwnerBearer(bearerFormat="JWT", scheme_name="bearer"))]

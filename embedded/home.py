@@ -13,19 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from embedded.watcher import lock_file
+
 
 class EmbeddedServerError(Exception):
     """The embedded PostgreSQL can't be used; the message is a sentence for the person who starts it."""
-
-
-def lock_file(path: Path, kind: int) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, kind)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx2
 
-from tests.service import wait_until
+from tests.support.service import wait_until
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 class Process:

@@ -1,10 +1,14 @@
 """What the OpenAPI document says of answers that FastAPI does not derive by itself."""
 
+import functools
+import json
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
-from middleware.errors import MEDIA_TYPE, ProblemBody
+from problems import MEDIA_TYPE, ProblemBody
+from routes.http.query import query_fields
 
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
 
@@ -39,16 +43,22 @@ KEY_REUSED: dict[int | str, dict[str, Any]] = {422: problem("The Idempotency-Key
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Still the version in If-None-Match.", "headers": {"ETag": ETAG}}
 }
-IF_NONE_MATCH = {
-    "parameters": [
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "description": "Answer 304 without a body while this is the ETag.",
-            "schema": {"type": "string"},
-        }
-    ]
-}
+
+
+def _header_parameter(name: str, description: str, **more: Any) -> dict[str, Any]:
+    parameter = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+    return {"parameters": [{**parameter, **more}]}
+
+
+# These are read where they are needed, so FastAPI doesn't know of them.
+IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.")
+IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.")
+IDEMPOTENCY_KEY = _header_parameter(
+    "Idempotency-Key",
+    "1 to 255 visible ASCII characters, new for each task you mean to make. "
+    "Sent again within 24 hours, it gets the first answer again.",
+    example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+)
 WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
 REPLAYED = {"Idempotency-Replayed": _header("true, where this is the first answer to the key again.")}
 LISTED: dict[int | str, dict[str, Any]] = {
@@ -66,10 +76,11 @@ CREATED: dict[int | str, dict[str, Any]] = {
 CREATED_MANY: dict[int | str, dict[str, Any]] = {201: {"headers": REPLAYED}}
 
 
-def document_errors(app: FastAPI) -> None:
-    """Add the error's schema to the document: FastAPI would do so only as ``application/json``."""
+def complete_document(app: FastAPI) -> None:
+    """Add what FastAPI leaves out: query models, and the error's schema, which it would call ``application/json``."""
     generate = app.openapi
 
+    @functools.cache
     def openapi() -> dict[str, Any]:
         document = generate()
         schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -78,6 +89,25 @@ def document_errors(app: FastAPI) -> None:
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
             for answer in operation["responses"].values():
                 answer.setdefault("headers", {})["X-Request-Id"] = REQUEST_ID
+        for route in app.router.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                parameters = [_query_parameter(name, s) for name, s in query_fields(route.dependant).items() if s]
+                for method in route.methods or ():
+                    document["paths"][route.path_format][method.lower()].setdefault("parameters", []).extend(parameters)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.state.openapi_json = functools.cache(lambda: json.dumps(openapi(), separators=(",", ":")).encode())
+
+
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    schema = dict(schema)
+    described: dict[str, Any] = {key: schema.pop(key) for key in ("description", "examples") if key in schema}
+    schema.pop("title", None)
+    if "anyOf" in schema:  # absent, where Python has None
+        [kind, _null] = schema.pop("anyOf")
+        schema = {**kind, **{key: value for key, value in schema.items() if value is not None}}
+    parameter: dict[str, Any] = {"name": name, "in": "query", "required": False, **described, "schema": schema}
+    if examples := parameter.pop("examples", None):
+        parameter["example"] = examples[0]
+    return parameter

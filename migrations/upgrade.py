@@ -1,15 +1,47 @@
 """The database's schema: migrations at start, and the reference to Better Auth's users."""
 
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, NullPool, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from connections import Connect
+from models import ACCOUNT_COLUMN
 
 logger = logging.getLogger(__name__)
 
-ACCOUNT_COLUMN = "account_id"
 MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
+
+
+@contextlib.asynccontextmanager
+async def transaction(connect: Connect) -> AsyncIterator[AsyncConnection]:
+    """A transaction on a connection of its own, for as long as migrations take."""
+    engine = create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        isolation_level="READ COMMITTED",
+        poolclass=NullPool,
+        use_native_hstore=False,
+        hide_parameters=True,
+    )
+    async with engine.begin() as connection:
+        yield connection
+
+
+async def migrate(connect: Connect, better_auth_user_table: str | None) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        SQLAlchemyError, psycopg.Error, LookupError: the database is away, or not ready for it.
+    """
+    async with transaction(connect) as connection:
+        await connection.run_sync(upgrade)
+        if better_auth_user_table:
+            await connection.run_sync(link_accounts, better_auth_user_table)
 
 
 def upgrade(connection: Connection) -> None:
@@ -59,7 +91,7 @@ def alembic_config(connection: Any) -> Any:
     """Alembic's configuration for ``migrations/``, on an open connection."""
     from alembic.config import Config  # noqa: PLC0415
 
-    folder = Path(__file__).parent / "migrations"
+    folder = Path(__file__).parent
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(slug)s")

@@ -1,4 +1,4 @@
-"""The keys that tokens are verified with: one shared secret, or Better Auth's published key set."""
+"""Better Auth's published key set (RFC 7517), and what any way of verifying tokens has in common."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic_core import from_json
 
 from config import Settings
-from middleware.errors import Problem
+from problems import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -48,32 +48,20 @@ class Keys:
         """Nothing to close."""
 
     async def check(self) -> None:
-        """Raise the ``Problem`` that a request would get because there are no keys."""
+        """Raise ``Unavailable`` where there are no keys to verify tokens with."""
 
     async def verify(self, token: str) -> dict[str, Any]:
         """The claims of a token whose signature, expiry, issuer and audience hold.
 
         Raises:
             jwt.PyJWTError, InvalidToken: they don't.
-            Problem: 503, there are no keys to verify with yet.
+            Unavailable: there are no keys to verify with yet.
         """
         raise NotImplementedError
 
 
-class SecretKey(Keys):
-    """HS256 under the secret that this service shares with the frontend's server."""
-
-    def __init__(self, secret: str, settings: Settings) -> None:
-        self._secret = secret
-        self._issuers = settings.jwt_issuer
-        self._audiences = settings.jwt_audience
-
-    async def verify(self, token: str) -> dict[str, Any]:
-        return _decode(token, self._secret, {"HS256"}, self._issuers, self._audiences)
-
-
 class KeySet(Keys):
-    """Better Auth's key set (RFC 7517): fetched once for all who wait, kept fresh, and kept when a fetch fails."""
+    """Better Auth's key set: fetched once for all who wait, kept fresh, and kept when a fetch fails."""
 
     def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
         self._url = settings.key_set_url
@@ -97,9 +85,7 @@ class KeySet(Keys):
 
     async def check(self) -> None:
         if not self._keys:
-            raise Problem(
-                503, "The key server can't be reached.", headers={"Retry-After": str(math.ceil(RETRY_SECONDS))}
-            )
+            raise Unavailable("The key server can't be reached.", math.ceil(RETRY_SECONDS))
 
     async def verify(self, token: str) -> dict[str, Any]:
         kid = jwt.get_unverified_header(token).get("kid")
@@ -109,7 +95,7 @@ class KeySet(Keys):
         if kid not in self._keys:
             raise InvalidToken("unknown key")
         key, algorithms = self._keys[kid]
-        return _decode(token, key, algorithms, self._issuers, self._audiences)
+        return decode(token, key, algorithms, self._issuers, self._audiences)
 
     async def _refresh_for_ever(self) -> None:
         while True:
@@ -185,7 +171,8 @@ def usable_keys(published: Any) -> dict[str, tuple[Any, set[str]]]:
     return keys
 
 
-def _decode(token: str, key: Any, algorithms: set[str], issuers: list[str], audiences: list[str]) -> dict[str, Any]:
+def decode(token: str, key: Any, algorithms: set[str], issuers: list[str], audiences: list[str]) -> dict[str, Any]:
+    """The claims of a token whose signature, expiry, issuer and audience hold; an empty list is not checked."""
     claims: dict[str, Any] = jwt.decode(
         token,
         key,

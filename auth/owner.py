@@ -1,0 +1,97 @@
+"""The owner's session: what a route gets, and all it gets."""
+
+from contextlib import AsyncExitStack
+from functools import cached_property
+from typing import Annotated, Any, TypeVar
+
+import psycopg
+from fastapi import Depends, Path, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from auth.scope import OwnerBoundSession
+from db import Database
+from problems import Problem, unauthorized
+from statements import OWNER, Statement
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+
+
+class OwnerSession(AsyncSession):
+    """The database as one owner may see it.
+
+    ``fetch`` runs a prebuilt statement with the owner bound: one round trip, straight on the driver.
+
+    Everything else of a SQLModel session works as SQLModel's documentation has it, on this owner's rows alone:
+    ``select(Task)`` finds theirs, ``add(Task(title=…))`` makes theirs, and what can't be bound to the owner is
+    refused (see ``auth.scope``). It takes a connection when it is first used, runs a transaction of its own until
+    ``commit``, and is closed before the answer goes out. A request that doesn't use it pays nothing for it.
+    """
+
+    def __init__(self, owner: str, database: Database, closing: AsyncExitStack) -> None:
+        """``closing`` ends the session, where it was used, when it is unwound."""
+        self.owner = owner
+        self.database = database
+        self._closing = closing
+
+    async def fetch(self, statement: Statement[Row], **values: Any) -> Row:
+        """Run a statement of ``queries``, and return its one row.
+
+        Raises:
+            Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
+            Problem: 401, the owner's account is gone (with BETTER_AUTH_USER_TABLE).
+        """
+        if not isinstance(statement, Statement):
+            raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.py.")
+        values[OWNER.key] = self.owner
+        try:
+            return await self.database.fetch(statement, values)
+        except psycopg.Error as error:
+            if await self.database.lacks_account(self.owner, error):
+                raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
+            raise
+
+    @cached_property
+    def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
+        self._closing.push_async_callback(self.close)
+        session = OwnerBoundSession(self.owner, self.database.engine.sync_engine)
+        self._assign_proxied(session)
+        return session
+
+    @property
+    def _proxied(self) -> OwnerBoundSession:  # type: ignore[override]
+        return self.sync_session
+
+
+async def authenticate(request: Request) -> str:
+    """The owner whom the token was issued for, who must be the one in the path.
+
+    The authenticator remembers tokens, so the second call within a request costs a look-up.
+
+    Raises:
+        Problem: 401 or 403.
+    """
+    owner: str = await request.app.state.authenticator.owner(request)
+    if owner != request.path_params["user_id"]:
+        raise Problem(403, "The token belongs to another user than this address.")
+    return owner
+
+
+UserId = Annotated[str, Path(description="The owner: the token's user id.", examples=["alice"])]
+
+
+class OwnerBearer(SecurityBase):
+    """The dependency behind ``OwnSession``: verifies the bearer token, and opens the session of its owner."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT")
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request, user_id: UserId) -> OwnerSession:  # noqa: ARG002 (documents the path)
+        owner = await authenticate(request)
+        # Unwound before the answer is sent, so that a slow reader holds no connection.
+        return OwnerSession(owner, request.app.state.database, request.scope["fastapi_function_astack"])
+
+
+OwnSession = Annotated[OwnerSession, Depends(OwnerBearer())]

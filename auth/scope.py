@@ -1,0 +1,118 @@
+"""What binds a SQLModel session to one owner: all that it reads, changes, deletes and adds is theirs."""
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from sqlalchemy import (
+    Alias,
+    ClauseElement,
+    Column,
+    ColumnClause,
+    Delete,
+    Engine,
+    Insert,
+    Select,
+    Table,
+    TextClause,
+    Update,
+    event,
+    inspect,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.selectable import SelectBase, TextualSelect
+from sqlmodel import Session
+
+from models import Owned, User
+from statements import written_columns
+
+
+class ForbiddenError(PermissionError):
+    """The session was asked for something that could touch another owner's rows."""
+
+
+class OwnerBoundSession(Session):
+    """A SQLModel session for ``owner`` alone."""
+
+    def __init__(self, owner: str, engine: Engine) -> None:
+        super().__init__(engine)
+        self.owner = owner
+
+    def join_owners(self) -> None:
+        """Make the owner's row, which every other row of theirs refers to."""
+        super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise ForbiddenError("Connections and bulk operations know no owner: use exec with entities, add and delete.")
+
+    connection = bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
+
+
+@event.listens_for(OwnerBoundSession, "do_orm_execute")
+def _bind_statement(state: ORMExecuteState) -> None:
+    if not state.is_orm_statement or state.is_executemany:
+        raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
+    check(state.statement)
+    owner: str = state.session.owner  # type: ignore[attr-defined]
+    # A function, for aliases too; SQLAlchemy makes a bound value of the variable in it.
+    mine = with_loader_criteria(Owned, lambda entity: entity.user_id == owner, include_aliases=True)
+    state.statement = state.statement.options(mine)
+
+
+@event.listens_for(OwnerBoundSession, "before_flush")
+def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
+    for item in session.new:
+        if isinstance(item, Owned) and not item.user_id:
+            item.user_id = session.owner
+    for item in (*session.new, *session.dirty, *session.deleted):
+        identity = inspect(item).identity or (session.owner,)
+        if not isinstance(item, Owned) or {item.user_id, identity[0]} != {session.owner}:
+            raise ForbiddenError("This belongs to another owner, or to none.")
+    if session.new:
+        session.join_owners()
+
+
+def check(statement: Any) -> None:
+    """Refuse what loader criteria don't reach.
+
+    Raises:
+        ForbiddenError: the message says what to use instead.
+    """
+    for part in visitors.iterate(statement):
+        match part:
+            case TextClause() | TextualSelect():
+                raise ForbiddenError("text() can't be bound to the owner: use entities, as in select(Task).")
+            case ColumnClause(is_literal=True) if part.name != "*":
+                raise ForbiddenError("literal_column() can't be bound to the owner: use entities, as in select(Task).")
+            case Insert():
+                raise ForbiddenError("insert() can't be bound to the owner: use add(Task(…)).")
+            case Select() | Update() | Delete():
+                _check_sources(part)
+
+
+def _check_sources(part: Select[Any] | Update | Delete) -> None:
+    parts = list(_own_parts(part))
+    columns = [inner for inner in parts if isinstance(inner, Column)]
+    sources = {inner for inner in parts if isinstance(inner, Table | Alias)}
+    # SQLAlchemy marks what comes from an entity by a subclass of its own.
+    of_entities: set[Any] = {column.table for column in columns if type(column) is not Column}
+    of_entities |= {source for source in sources if type(source) not in (Table, Alias)}
+    if any(type(column) is Column for column in columns) or not sources <= of_entities:
+        raise ForbiddenError("A table can't be bound to the owner: use its entity, as in select(Task).")
+    if any("user_id" not in source.c for source in sources):
+        raise ForbiddenError("Only entities that are Owned have an owner.")
+    if isinstance(part, Update | Delete) and not sources <= {part.table}:
+        raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
+    if isinstance(part, Update) and "user_id" in written_columns(part):
+        raise ForbiddenError("Rows can't be given to another owner.")
+
+
+def _own_parts(part: ClauseElement) -> Iterator[ClauseElement]:
+    """The parts of a statement that don't belong to a SELECT within it."""
+    waiting = list(part.get_children())
+    while waiting:
+        inner = waiting.pop()
+        yield inner
+        if not isinstance(inner, SelectBase | Alias):
+            waiting += inner.get_children()

@@ -1,0 +1,184 @@
+"""Opening connections to PostgreSQL, and keeping a bounded number of them between requests."""
+
+import asyncio
+import select
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+
+from config import Settings
+from embedded.home import EmbeddedServerError
+from embedded.server import EmbeddedServer
+from problems import Unavailable
+
+# Unless the URL has its own. A connection that a firewall has forgotten is noticed while it is idle.
+DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# PostgreSQL would go on planning LIST anew for each request, which costs twice what running it does.
+GENERIC_PLANS = "-c plan_cache_mode=force_generic_plan"
+
+T = TypeVar("T")
+
+
+class Connection(psycopg.AsyncConnection[Any]):
+    """An autocommit connection on which nothing takes longer than ``limit`` seconds."""
+
+    limit: float | None = None
+    supply: "Connections | None" = None
+    """Where ``close`` gives the connection back to, while it is lent."""
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Everything that is said to the server goes through here (psycopg's own name for it).
+
+        Raises:
+            psycopg.errors.QueryCanceled: it took too long.
+        """
+        if self.limit is None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
+            async with asyncio.timeout(self.limit + 1), asyncio.timeout(self.limit):
+                return await super().wait(gen, interval, timeout)
+        except TimeoutError:
+            raise psycopg.errors.QueryCanceled("the time limit of this service has passed") from None
+
+    async def close(self) -> None:
+        """Close it, or give it back where it is lent."""
+        if self.supply is None:
+            await super().close()
+        else:
+            supply, self.supply = self.supply, None
+            await supply.take_back(self)
+
+    def is_alive(self) -> bool:
+        # An idle connection has nothing to say: where there is something to read, the server has closed it.
+        return not self._poller.poll(0)
+
+    async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
+        """Run a statement in one round trip, and return its first row as a tuple."""
+        await self._kept_cursor.execute(sql, values)
+        return await self._kept_cursor.fetchone()
+
+    def keep(self) -> None:
+        """Make what one statement after another can use: autocommit leaves nothing in a cursor."""
+        self._kept_cursor = self.cursor()
+        self._poller = select.poll()
+        self._poller.register(self.pgconn.socket, select.POLLIN)
+
+
+Connect = Callable[[], Coroutine[Any, Any, Connection]]
+
+
+def connector(url: str, settings: Settings, limit: float | None = None) -> Connect:
+    """Opens connections to a libpq URL, just as a PostgreSQL provider shows it."""
+    given = conninfo_to_dict(url)
+    # Behind a transaction pooler, such as Neon's, the next statement may meet another connection.
+    direct = settings.database_prepare and "-pooler." not in url
+    if direct:
+        given["options"] = f"{GENERIC_PLANS} {given.get('options', '')}".strip()
+    conninfo = make_conninfo("", **{**DEFAULTS, **given, "client_encoding": "utf8"})
+
+    async def connect() -> Connection:
+        connection = await Connection.connect(conninfo, autocommit=True, prepare_threshold=0 if direct else None)
+        # One width for every integer, or a statement would be prepared once for each.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        connection.limit = limit
+        connection.keep()
+        return connection
+
+    return connect
+
+
+def embedded_connector(server: EmbeddedServer, settings: Settings, limit: float | None = None) -> Connect:
+    """Opens connections to the embedded server, and starts it again where it was killed."""
+
+    async def connect() -> Connection:
+        try:
+            return await connector(server.url, settings, limit)()
+        except (psycopg.OperationalError, IndexError):  # it was killed, and may have left no address
+            try:
+                await asyncio.to_thread(server.ensure_running)
+            except (EmbeddedServerError, OSError) as error:
+                raise psycopg.OperationalError(str(error)) from error
+            return await connector(server.url, settings, limit)()
+
+    return connect
+
+
+class Connections:
+    """At most ``size`` connections, kept while they live; who waits for one is served in order."""
+
+    def __init__(self, connect: Connect, size: int, patience: float) -> None:
+        """``patience`` is how many seconds a request waits for a connection."""
+        self._connect = connect
+        self._patience = patience
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+
+    async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
+        """Run a statement on one of the connections; see ``Connection.fetch``.
+
+        Raises:
+            Unavailable: all connections are busy.
+            psycopg.Error: there is no connection to be had, or the statement failed.
+        """
+        connection = await self._take()
+        try:
+            return await connection.fetch(sql, values)
+        finally:
+            await self.take_back(connection)
+
+    async def lend(self) -> Connection:
+        """A connection in a transaction, until it is closed. Raises as ``fetch``."""
+        connection = await self._take()
+        connection.supply = self
+        try:
+            await connection.set_autocommit(False)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def take_back(self, connection: Connection) -> None:
+        """Keep the connection for the next, unless it is broken or in the middle of something."""
+        try:
+            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                if not connection.autocommit:
+                    await connection.set_autocommit(True)
+                self._idle.append(connection)
+            else:
+                await connection.close()
+        finally:
+            self._slots.release()
+
+    async def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _take(self) -> Connection:
+        await self._wait_for_slot()
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.is_alive():
+                    return connection
+                await connection.close()
+            return await self._connect()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def _wait_for_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable("All connections to the database are busy.") from None

@@ -1,0 +1,53 @@
+"""Each request gets its id and its line in the log."""
+
+import logging
+import re
+import secrets
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from logs import EXTRAS
+
+access = logging.getLogger("access")
+
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class RequestMiddleware:
+    """Gives each request its id, in ``scope["state"]`` and in the answer, and its line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 499  # as nginx says of a client that left before the answer
+
+        async def tagged_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tagged_send)
+        finally:
+            if access.isEnabledFor(logging.INFO):
+                route = getattr(scope.get("route"), "path_format", "-")
+                duration = round((time.perf_counter() - started) * 1000, 2)
+                values = (scope["method"], route, status, duration, request_id)
+                access.info("%s %s %s %sms %s", *values, extra=dict(zip(EXTRAS, values, strict=True)))
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SANE_REQUEST_ID.fullmatch(value):
+            return str(value.decode())
+    return secrets.token_hex(16)

@@ -1,0 +1,113 @@
+"""The parameters of paths and queries, stricter than Pydantic would read them."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+
+import queries
+from problems import bad_request
+from routes.http.query import FromQuery
+from schemas import no_nul
+
+MOST_IDS = 1000
+LARGEST_ID = 2**63 - 1
+# RFC 3339, with an offset (section 5.6).
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _plain_integer(value: object) -> object:
+    if not isinstance(value, str):
+        return value  # a default
+    if not re.fullmatch(r"-?[0-9]+", value):
+        raise ValueError("must be a plain integer")
+    digits = value.lstrip("0")  # first, since int() refuses thousands of them
+    number = int(digits) if digits.isdigit() and len(digits) <= len(str(LARGEST_ID)) else 0
+    return number if number <= LARGEST_ID else 0  # 0 stands for every id that can't exist
+
+
+def _true_or_false(value: object) -> object:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _rfc_3339(value: object) -> object:
+    if isinstance(value, str) and not MOMENT.fullmatch(value):
+        raise ValueError("must be a moment such as 2026-11-23T10:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
+
+TaskId = Annotated[PlainInteger, Path(description="The task's id.", examples=[1])]
+
+
+class TaskFilter(BaseModel):
+    """Which tasks. Each field is bound as ``only_`` and its name, where ``queries.matching`` has its condition."""
+
+    completed: Flag | None = Field(None, description="Only tasks that are completed, or only those that are not.")
+    q: Annotated[str, AfterValidator(no_nul)] | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Only tasks with this text in title or description, in any case.",
+        examples=["milk"],
+    )
+
+    def bound(self) -> dict[str, Any]:
+        """The values that the statements' conditions take."""
+        return {f"only_{name}": getattr(self, name) for name in TaskFilter.model_fields}
+
+
+class ListParameters(TaskFilter):
+    """One page of a list."""
+
+    sort: queries.Sort = Field("created_at", description="The order; a minus means descending.")
+    limit: PlainInteger = Field(100, ge=1, le=1000, description="How many tasks a page has at most.")
+    cursor: str | None = Field(
+        None, max_length=4096, description="Where a page starts, as the Link header of the page before has it."
+    )
+    count: Flag = Field(False, description="Also count all that match, in X-Total-Count.")
+
+
+class Selection(TaskFilter):
+    """The tasks of a change to many."""
+
+    ids: str | None = Field(
+        None,
+        pattern=r"^[0-9]+(,[0-9]+)*$",
+        max_length=21 * MOST_IDS,
+        description=f"Only the tasks with these ids, at most {MOST_IDS}.",
+        examples=["1,2,3"],
+    )
+    everything: Flag = Field(False, alias="all", description="In place of a filter: all tasks of the owner.")
+
+    def bound(self) -> dict[str, Any]:
+        """The values that the statements' conditions take.
+
+        Raises:
+            Problem: 400 where no filter is given, since that would touch everything by accident.
+        """
+        filters = super().bound()
+        if self.everything == (self.ids is not None or any(value is not None for value in filters.values())):
+            raise bad_request("/query/all", "Give a filter (completed, q or ids), or all=true alone.")
+        numbers = [_plain_integer(number) for number in self.ids.split(",")] if self.ids else None
+        if numbers and len(numbers) > MOST_IDS:
+            raise bad_request("/query/ids", f"Give at most {MOST_IDS} ids.")
+        return {**filters, "only_ids": numbers}
+
+
+ListQuery = Annotated[ListParameters, Depends(FromQuery(ListParameters))]
+Selected = Annotated[Selection, Depends(FromQuery(Selection))]
