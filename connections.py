@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 
 # PostgreSQL would go on planning LIST anew for each request, which costs twice what running it does.
 GENERIC_PLANS = "-c plan_cache_mode=force_generic_plan"
 
+CANCEL_SECONDS = 1.0
+
 T = TypeVar("T")
 
 
@@ -32,19 +35,23 @@ class Connection(psycopg.AsyncConnection[Any]):
     """Where ``close`` gives the connection back to, while it is lent."""
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
-        """Everything that is said to the server goes through here (psycopg's own name for it).
+        """Everything that is said to the server goes through here (psycopg's own method).
 
         Raises:
-            psycopg.errors.QueryCanceled: it took too long.
+            psycopg.errors.QueryCanceled: it took longer than ``limit``.
         """
-        if self.limit is None:
-            return await super().wait(gen, interval, timeout)
         try:
-            # The first timeout cancels at the server; where the network is dead that hangs, and the second closes.
-            async with asyncio.timeout(self.limit + 1), asyncio.timeout(self.limit):
-                return await super().wait(gen, interval, timeout)
-        except TimeoutError:
-            raise psycopg.errors.QueryCanceled("the time limit of this service has passed") from None
+            return await super().wait(gen, interval, timeout or self.limit)
+        except psycopg.errors._WaitTimeout:
+            pass
+        try:
+            await self.cancel_safe(timeout=CANCEL_SECONDS)
+            return await super().wait(gen, interval, CANCEL_SECONDS)
+        except psycopg.errors.QueryCanceled:
+            raise
+        except psycopg.Error:  # the network is dead
+            self.pgconn.finish()
+            raise psycopg.errors.QueryCanceled("no answer, and none to the request to cancel") from None
 
     async def close(self) -> None:
         """Close it, or give it back where it is lent."""
@@ -116,7 +123,8 @@ class Connections:
         """``patience`` is how many seconds a request waits for a connection."""
         self._connect = connect
         self._patience = patience
-        self._slots = asyncio.Semaphore(size)
+        self._free = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []
 
     async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
@@ -153,7 +161,7 @@ class Connections:
             else:
                 await connection.close()
         finally:
-            self._slots.release()
+            self._leave()
 
     async def close(self) -> None:
         """Close what is idle."""
@@ -161,7 +169,10 @@ class Connections:
             await self._idle.pop().close()
 
     async def _take(self) -> Connection:
-        await self._wait_for_slot()
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait()
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -170,15 +181,27 @@ class Connections:
                 await connection.close()
             return await self._connect()
         except BaseException:
-            self._slots.release()
+            self._leave()
             raise
 
-    async def _wait_for_slot(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
+    async def _wait(self) -> None:
+        """Wait for the place of somebody who leaves."""
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
             async with asyncio.timeout(self._patience):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable("All connections to the database are busy.") from None
+                await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():
+                self._leave()  # it came at the very moment
+            if isinstance(error, TimeoutError):
+                raise Unavailable("All connections to the database are busy.") from None
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

@@ -23,7 +23,9 @@ from statements import UnownedStatement
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
+HEALING_SECONDS = 1.0
+# Before a statement that the server has rolled back is run again: whoever was in its way goes first.
+RETRY_PAUSES = (0.0, 0.02, 0.1)
 CLEARING_SECONDS = 3600.0
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
@@ -98,18 +100,23 @@ class Database:
         if statement.constants:
             values = {**statement.constants, **values}
         try:
-            try:
-                row = await self._connections.fetch(statement.sql, values)
-            except psycopg.Error as error:
-                if error.sqlstate not in ROLLED_BACK:
-                    raise
-                row = await self._connections.fetch(statement.sql, values)
+            row = await self._run(statement, values)
         except psycopg.Error as error:
             if problem := problem_of(error):
                 logger.warning("%s %s", problem.detail, first_line(error))
                 raise problem from None
             raise
         return statement.row(*row)
+
+    async def _run(self, statement: UnownedStatement[Any], values: Mapping[str, Any]) -> Any:
+        for pause in RETRY_PAUSES:
+            try:
+                return await self._connections.fetch(statement.sql, values)
+            except psycopg.Error as error:
+                if error.sqlstate not in ROLLED_BACK:
+                    raise
+                await asyncio.sleep(pause)
+        return await self._connections.fetch(statement.sql, values)
 
     async def lacks_account(self, owner: str, error: psycopg.Error) -> bool:
         """Whether a statement failed because the owner has no account in BETTER_AUTH_USER_TABLE."""
@@ -150,7 +157,7 @@ class Database:
 
     async def _migrate_when_back(self) -> None:
         while True:
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(HEALING_SECONDS)
             if await self._try_to_migrate():
                 logger.info("The database is ready")
                 return

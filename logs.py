@@ -1,39 +1,69 @@
 """Structured logs, never with a token, a body or a user's address."""
 
+import contextlib
 import json
 import logging
 import logging.config
+import sys
+import time
 from datetime import UTC, datetime
 
 from config import Settings
 
-EXTRAS = ("method", "route", "status", "duration_ms", "request_id")
 
-
-def moment(record: logging.LogRecord) -> str:
+def moment(seconds: float) -> str:
     """``2026-11-23T10:00:00.123Z``."""
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class AccessLog:
+    """One line for each request, in the format of the other lines.
+
+    Written at once: a record that passes through ``logging`` costs as much as half of a small request.
+    """
+
+    def __init__(self, log_format: str) -> None:
+        self._line = self._json if log_format == "json" else self._text
+
+    def write(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
+        line = self._line(moment(time.time()), method, route, status, duration_ms, request_id)
+        with contextlib.suppress(OSError, ValueError):  # where nobody reads the log any more
+            sys.stderr.write(line)
+
+    @staticmethod
+    def _text(now: str, method: str, route: str, status: int, duration_ms: float, request_id: str) -> str:
+        return f"{now} INFO access: {method} {route} {status} {duration_ms}ms {request_id}\n"
+
+    @staticmethod
+    def _json(now: str, method: str, route: str, status: int, duration_ms: float, request_id: str) -> str:
+        # All of it is of this service's own making, or was checked: nothing needs to be escaped.
+        return (
+            f'{{"time": "{now}", "level": "info", "logger": "access", '
+            f'"message": "{method} {route} {status} {duration_ms}ms {request_id}", "method": "{method}", '
+            f'"route": "{route}", "status": {status}, "duration_ms": {duration_ms}, "request_id": "{request_id}"}}\n'
+        )
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-11-23T10:00:00.123Z INFO access: GET /health 200 0.4ms request-id``."""
+    """``2026-11-23T10:00:00.123Z WARNING db: The database can't be reached.``"""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{moment(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        text = f"{moment(record.created)} {record.levelname} {record.name}: {record.getMessage()}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with the request's fields as keys of their own."""
+    """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
-            "time": moment(record),
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry.update({name: getattr(record, name) for name in EXTRAS if hasattr(record, name)})
+        if hasattr(record, "request_id"):
+            entry["request_id"] = record.request_id
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
@@ -53,9 +83,8 @@ def configure_logging(settings: Settings) -> None:
             "loggers": {
                 "uvicorn": {"handlers": [], "propagate": True},
                 "uvicorn.error": {"handlers": [], "propagate": True},
-                # The line below replaces it: this one would hold paths and query strings.
+                # AccessLog replaces it: this one would hold paths and query strings.
                 "uvicorn.access": {"handlers": [], "propagate": False},
-                "access": {"level": "INFO" if settings.access_log else "CRITICAL"},
                 "alembic": {"level": "WARNING"},
                 "sqlalchemy.engine": {"level": "INFO" if settings.debug else "WARNING"},
             },

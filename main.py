@@ -10,7 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from auth.tokens import Authenticator
 from config import Settings, load_settings
 from db import Database
-from logs import configure_logging
+from logs import AccessLog, configure_logging
 from middleware.errors import ErrorMiddleware, add_error_handlers
 from middleware.head import HeadMiddleware
 from middleware.requests import RequestMiddleware
@@ -50,11 +50,11 @@ def create_app(settings: Settings) -> FastAPI:
         allow_credentials=True,
     )
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, log=AccessLog(settings.log_format) if settings.access_log else None)
     app.add_middleware(StartupMiddleware)
     add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
-    app.router.routes.extend([*health.router.routes, *tasks.router.routes, *docs.router.routes])
+    app.router.routes.extend([*tasks.router.routes, *health.router.routes, *docs.router.routes])
     complete_document(app)
     return app
 

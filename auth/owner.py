@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 import psycopg
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -78,9 +78,6 @@ async def authenticate(request: Request) -> str:
     return owner
 
 
-UserId = Annotated[str, Path(description="The owner: the token's user id.", examples=["alice"])]
-
-
 class OwnerBearer(SecurityBase):
     """The dependency behind ``OwnSession``: verifies the bearer token, and opens the session of its owner."""
 
@@ -88,7 +85,7 @@ class OwnerBearer(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT")
         self.scheme_name = "bearer"
 
-    async def __call__(self, request: Request, user_id: UserId) -> OwnerSession:  # noqa: ARG002 (documents the path)
+    async def __call__(self, request: Request) -> OwnerSession:
         owner = await authenticate(request)
         # Unwound before the answer is sent, so that a slow reader holds no connection.
         return OwnerSession(owner, request.app.state.database, request.scope["fastapi_function_astack"])

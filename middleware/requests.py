@@ -1,15 +1,12 @@
 """Each request gets its id and its line in the log."""
 
-import logging
+import os
 import re
-import secrets
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from logs import EXTRAS
-
-access = logging.getLogger("access")
+from logs import AccessLog
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -17,8 +14,9 @@ SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class RequestMiddleware:
     """Gives each request its id, in ``scope["state"]`` and in the answer, and its line in the log."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, log: AccessLog | None) -> None:
         self.app = app
+        self.log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,15 +37,14 @@ class RequestMiddleware:
         try:
             await self.app(scope, receive, tagged_send)
         finally:
-            if access.isEnabledFor(logging.INFO):
+            if self.log:
                 route = getattr(scope.get("route"), "path_format", "-")
-                duration = round((time.perf_counter() - started) * 1000, 2)
-                values = (scope["method"], route, status, duration, request_id)
-                access.info("%s %s %s %sms %s", *values, extra=dict(zip(EXTRAS, values, strict=True)))
+                duration_ms = round((time.perf_counter() - started) * 1000, 2)
+                self.log.write(scope["method"], route, status, duration_ms, request_id)
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and SANE_REQUEST_ID.fullmatch(value):
             return str(value.decode())
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()

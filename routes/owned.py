@@ -34,7 +34,7 @@ class OwnedRoute(APIRoute):
                 request = JsonRequest(request.scope, request.receive)
                 await request.check_content_type()
             response = await handle(request)
-            if reads and is_known(request, response.headers.get("etag")):
+            if reads and is_known(request, response):
                 return _not_modified(response)
             return response
 

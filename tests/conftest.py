@@ -25,8 +25,7 @@ from tests.support.service import SECRET, User, serve, server_is_gone, wait_unti
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
-for chatty in ("httpx2", "access"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 hypothesis_settings.register_profile("default", deadline=None, max_examples=60)
 hypothesis_settings.load_profile("default")

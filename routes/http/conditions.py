@@ -3,6 +3,7 @@
 import re
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from problems import bad_request
 
@@ -31,10 +32,10 @@ def if_match(request: Request) -> list[str] | None:
     return [tag for weak, tag in ETAG.findall(text) if not weak]
 
 
-def is_known(request: Request, etag: str | None) -> bool:
-    """Whether ``If-None-Match`` names this ETag, by weak comparison (RFC 9110, 13.1.2)."""
+def is_known(request: Request, response: Response) -> bool:
+    """Whether ``If-None-Match`` names the answer's ETag, by weak comparison (RFC 9110, 13.1.2)."""
     lines = _lines(request, b"if-none-match")
-    if not lines or etag is None:
+    if not lines or (etag := response.headers.get("etag")) is None:
         return False
     text = ",".join(lines)
     return text.strip() == "*" or any(f'"{tag}"' == etag for _, tag in ETAG.findall(text))

@@ -91,13 +91,28 @@ def complete_document(app: FastAPI) -> None:
                 answer.setdefault("headers", {})["X-Request-Id"] = REQUEST_ID
         for route in app.router.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
-                parameters = [_query_parameter(name, s) for name, s in query_fields(route.dependant).items() if s]
                 for method in route.methods or ():
-                    document["paths"][route.path_format][method.lower()].setdefault("parameters", []).extend(parameters)
+                    operation = document["paths"][route.path_format][method.lower()]
+                    operation["parameters"] = [
+                        *([OWNER] if "{user_id}" in route.path_format else []),
+                        *operation.get("parameters", []),
+                        *(_query_parameter(name, s) for name, s in query_fields(route.dependant).items() if s),
+                    ]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
     app.state.openapi_json = functools.cache(lambda: json.dumps(openapi(), separators=(",", ":")).encode())
+
+
+# The session's dependency reads the path by itself.
+OWNER = {
+    "name": "user_id",
+    "in": "path",
+    "required": True,
+    "description": "The owner: the token's user id.",
+    "schema": {"type": "string"},
+    "example": "alice",
+}
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
