@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     any_,
     bindparam,
     case,
@@ -85,18 +86,27 @@ def _folded(text: ColumnElement[Any]) -> ColumnElement[str]:
 mine = tasks.c.user_id == OWNER
 this = mine & (tasks.c.id == _bind("task_id", BigInteger))
 
-_q = _bind("only_q")
-_only_completed = _bind("only_completed", Boolean)
-_only_ids = _bind("only_ids", ARRAY(BigInteger))
+
+def _if_given(value: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return or_(value.is_(None), condition)
+
+
+# Bound by the fields of ``TaskFilter``, and by ids.
+_completed, _q = _bind("only_completed", Boolean), _bind("only_q")
+_ids = _bind("only_ids", ARRAY(BigInteger))
 _contains = or_(
     func.strpos(_folded(tasks.c.title), _folded(_q)) > literal_column("0"),
     func.strpos(_folded(tasks.c.description), _folded(_q)) > literal_column("0"),
 )
-matching = mine & or_(_only_completed.is_(None), tasks.c.completed == _only_completed) & or_(_q.is_(None), _contains)
-chosen = matching & or_(_only_ids.is_(None), tasks.c.id == any_(_only_ids))
+matching = and_(
+    mine,
+    _if_given(_completed, tasks.c.completed == _completed),
+    _if_given(_q, _contains),
+)
+chosen = and_(matching, _if_given(_ids, tasks.c.id == any_(_ids)))
 
 _tags = _bind("if_match", ARRAY(Text))
-unchanged = or_(_tags.is_(None), _time(tasks.c.updated_at) == any_(_tags))
+unchanged = _if_given(_tags, _time(tasks.c.updated_at) == any_(_tags))
 
 # Strictly later than before, also when two writers meet within the clock's resolution.
 _touched = func.greatest(func.clock_timestamp(), tasks.c.updated_at + literal_column("interval '1 microsecond'"))

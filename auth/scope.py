@@ -54,10 +54,13 @@ def _bind_statement(state: ORMExecuteState) -> None:
     if not state.is_orm_statement or state.is_executemany:
         raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
     check(state.statement)
+    if state.is_update and "user_id" in (state.parameters or {}):
+        raise ForbiddenError("Rows can't be given to another owner.")
     owner: str = state.session.owner  # type: ignore[attr-defined]
-    # A function, for aliases too; SQLAlchemy makes a bound value of the variable in it.
-    mine = with_loader_criteria(Owned, lambda entity: entity.user_id == owner, include_aliases=True)
-    state.statement = state.statement.options(mine)
+    for entity in Owned.__subclasses__():
+        # A function, so that it holds for aliases too; SQLAlchemy makes a bound value of the variable in it.
+        mine = with_loader_criteria(entity, lambda of: of.user_id == owner, include_aliases=True)
+        state.statement = state.statement.options(mine)
 
 
 @event.listens_for(OwnerBoundSession, "before_flush")
@@ -93,16 +96,15 @@ def check(statement: Any) -> None:
 
 def _check_sources(part: Select[Any] | Update | Delete) -> None:
     parts = list(_own_parts(part))
-    columns = [inner for inner in parts if isinstance(inner, Column)]
-    sources = {inner for inner in parts if isinstance(inner, Table | Alias)}
+    sources: set[Any] = {inner for inner in parts if isinstance(inner, Table | Alias)}
     # SQLAlchemy marks what comes from an entity by a subclass of its own.
-    of_entities: set[Any] = {column.table for column in columns if type(column) is not Column}
-    of_entities |= {source for source in sources if type(source) not in (Table, Alias)}
-    if any(type(column) is Column for column in columns) or not sources <= of_entities:
+    of_entities = {source for source in sources if type(source) not in (Table, Alias)}
+    of_entities |= {inner.table for inner in parts if isinstance(inner, Column) and type(inner) is not Column}
+    if not sources <= of_entities:
         raise ForbiddenError("A table can't be bound to the owner: use its entity, as in select(Task).")
-    if any("user_id" not in source.c for source in sources):
+    if any("user_id" not in source.c for source in of_entities):
         raise ForbiddenError("Only entities that are Owned have an owner.")
-    if isinstance(part, Update | Delete) and not sources <= {part.table}:
+    if isinstance(part, Update | Delete) and not of_entities <= {part.table}:
         raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
     if isinstance(part, Update) and "user_id" in written_columns(part):
         raise ForbiddenError("Rows can't be given to another owner.")

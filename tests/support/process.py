@@ -48,11 +48,15 @@ class Process:
 
 @contextlib.contextmanager
 def run_service(
-    folder: Path, *options: str, port: int = 0, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *options: str,
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
+    project: Path = ROOT,
 ) -> Iterator[Process]:
     """Run the service in ``folder`` until the block ends, with no settings but these."""
     output = folder / "output.txt"
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(ROOT), "--port", str(port), *options]
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(project), "--port", str(port), *options]
     plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **(environment or {})}
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=plain, stdin=subprocess.DEVNULL, stdout=file, stderr=file)

@@ -1,0 +1,85 @@
+"""README's recipes, followed to the letter in a copy of the project."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.process import ROOT, run_service
+from tests.support.service import SECRET, User, check_problem
+
+README = (ROOT / "README.md").read_text()
+
+
+def follow(project: Path, title: str) -> None:
+    """Apply the diffs of a recipe: what follows a line of the file is put after it."""
+    recipe = README.partition(f"\n### {title}\n")[2].partition("\n##")[0]
+    for diff in re.findall(r"```diff\n # (.*?)```", recipe, re.DOTALL):
+        name, *lines = diff.splitlines()
+        file = project / name
+        text, place = file.read_text().splitlines(), 0
+        for line in lines:
+            if line.startswith("+"):
+                text.insert(place, line[1:])
+                place += 1
+            elif line.startswith(" # …"):
+                place = len(text)
+            else:
+                place = text.index(line[1:], place) + 1
+        file.write_text("\n".join(text) + "\n")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes") / "project"
+    files = subprocess.check_output(["git", "ls-files", "*.py", "*.mako", "*.toml"], cwd=ROOT, text=True).splitlines()
+    for name in files:
+        if not name.startswith(("tests/", "bench/", "e2e/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) -> None:
+    for title in ("Add a field", "Add a filter", "Add an endpoint"):
+        follow(project, title)
+    environment = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": SECRET}
+    subprocess.run([sys.executable, "dev.py", "migration", "add priority"], cwd=project, env=environment, check=True)
+
+    with (
+        run_service(tmp_path, environment=environment, project=project) as service,
+        httpx2.Client(base_url=service.url()) as client,
+    ):
+        user, stranger = User(client), User(client)
+        task = user.create("x", priority=3)
+        assert task["priority"] == 3
+        assert user.send("PATCH", f"/{task['id']}", json={"priority": 5}).json()["priority"] == 5
+        assert user.send("POST", "/batch", json=[{"title": "y", "priority": 1}]).json()[0]["priority"] == 1
+        for wrong in (True, "2", 2.5, 0, 6, 3_000_000_000):
+            check_problem(user.send("POST", json={"title": "z", "priority": wrong}), 400, "/priority")
+
+        first, second = user.tasks()
+        after = {"created_after": first["created_at"]}
+        assert user.get("", params=after).json() == [second]
+        assert user.send("DELETE", params=after).json() == {"deleted": 1}
+        for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23", "1e9", "5"):
+            check_problem(user.get("", params={"created_after": moment}), 400, "/query/created_after")
+        for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+            assert user.get("", params={"created_after": moment}).status_code == 200
+
+        copied = user.send("POST", f"/{task['id']}/copy")
+        assert (copied.status_code, copied.json()["title"]) == (201, "x")
+        check_problem(stranger.send("POST", f"/{task['id']}/copy"), 404)
+        check_problem(stranger.client.post(f"{user.path}/{task['id']}/copy", headers=stranger.headers), 403)
+        names = {parameter["name"] for parameter in document(client)["/api/{user_id}/tasks"]["get"]["parameters"]}
+        assert "created_after" in names
+
+
+def document(client: httpx2.Client) -> dict[str, Any]:
+    paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
+    return paths
