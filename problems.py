@@ -63,3 +63,8 @@ def unauthorized(detail: str, error: str = "") -> Problem:
     """A 401 as RFC 6750 (section 3) has it: ``error`` only where a token was presented."""
     challenge = f'Bearer error="{error}"' if error else "Bearer"
     return Problem(401, detail, headers={"WWW-Authenticate": challenge})
+
+
+def no_account() -> Problem:
+    """The 401 of an owner who is gone from BETTER_AUTH_USER_TABLE."""
+    return unauthorized("The account of this token no longer exists.", "invalid_token")

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from auth.scope import OwnerBoundSession
 from db import Database
-from problems import Problem, unauthorized
+from problems import Problem, no_account
 from statements import OWNER, Statement
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
@@ -49,7 +49,7 @@ class OwnerSession(AsyncSession):
             return await self.database.fetch(statement, values)
         except psycopg.Error as error:
             if await self.database.lacks_account(self.owner, error):
-                raise unauthorized("The account of this token no longer exists.", "invalid_token") from None
+                raise no_account() from None
             raise
 
     @cached_property

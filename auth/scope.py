@@ -19,12 +19,15 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 from sqlmodel import Session
 
 from models import Owned, User
+from problems import no_account
+from sqlstates import FOREIGN_KEY, INVALID_VALUE, sqlstate
 from statements import written_columns
 
 
@@ -41,7 +44,12 @@ class OwnerBoundSession(Session):
 
     def join_owners(self) -> None:
         """Make the owner's row, which every other row of theirs refers to."""
-        super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
+        try:
+            super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
+        except DBAPIError as error:
+            if sqlstate(error) in {FOREIGN_KEY, *INVALID_VALUE}:
+                raise no_account() from None
+            raise
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ForbiddenError("Connections and bulk operations know no owner: use exec with entities, add and delete.")

@@ -113,7 +113,8 @@ class ErrorMiddleware:
             return  # in the middle of its request: nobody is left to answer
         except Exception as unforeseen:
             error = without_rows(unforeseen)
-            logger.exception("Unforeseen error", exc_info=error, extra={"request_id": scope["state"]["request_id"]})
+            request_id = scope["state"]["request_id"]
+            logger.exception("Unforeseen error in %s", request_id, exc_info=error, extra={"request_id": request_id})
             if started:
                 raise error from None
             problem = Problem(500, "Something went wrong on our side.")

@@ -1,0 +1,114 @@
+"""What nobody foresaw is a 500 with its reason in the log, and never tells what somebody wrote."""
+
+import uuid
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import httpx2
+import psycopg
+import pytest
+from fastapi import APIRouter
+from sqlalchemy import BigInteger, Integer, bindparam, cast, select
+
+from auth.owner import OwnSession
+from config import Settings
+from main import create_app
+from models import Task
+from queries import tasks
+from statements import OWNER, Statement
+from tests.support.service import SECRET, User, check_problem, serve
+
+PRIVATE = "nobody's business"
+
+
+class Number(NamedTuple):
+    number: int
+
+
+# A column that is narrower than what its schema lets pass.
+NARROW = Statement(
+    select(cast(bindparam("wide", type_=BigInteger), Integer).label("number")).where(
+        tasks.c.user_id == OWNER, tasks.c.title == PRIVATE
+    ),
+    Number,
+)
+
+router = APIRouter(prefix="/broken/{user_id}")
+
+
+@router.get("/number")
+async def overflow(session: OwnSession) -> int:
+    return (await session.fetch(NARROW, wide=2**40)).number
+
+
+@router.get("/row")
+async def violate(session: OwnSession) -> None:
+    session.add(Task(title=None, description=PRIVATE))  # type: ignore[call-arg, arg-type]
+    await session.commit()
+
+
+@router.get("/chain")
+async def wrap(session: OwnSession) -> None:
+    try:
+        await violate(session)
+    except Exception as error:
+        raise RuntimeError("wrapped") from error
+
+
+@pytest.fixture
+def accounts(empty_database: str) -> Iterator[psycopg.Connection]:
+    """A database in which Better Auth has its table, with uuids."""
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute('CREATE TABLE "user" (id uuid PRIMARY KEY)')
+        yield connection
+
+
+@pytest.fixture
+def client(empty_database: str, accounts: psycopg.Connection) -> Iterator[httpx2.Client]:  # noqa: ARG001
+    app = create_app(
+        Settings(_env_file=None, database_url=empty_database, better_auth_secret=SECRET, better_auth_user_table="user")
+    )
+    app.include_router(router)
+    with serve(app) as url, httpx2.Client(base_url=url) as client:
+        yield client
+
+
+@pytest.fixture
+def member(client: httpx2.Client, accounts: psycopg.Connection) -> User:
+    """Somebody with an account."""
+    account = str(uuid.uuid4())
+    accounts.execute('INSERT INTO "user" VALUES (%s)', [account])
+    return User(client, account)
+
+
+@pytest.mark.parametrize("owner", ["8f14e45f-ceea-467f-9a3b-111111111111", "no-uuid", "9" * 40])
+def test_who_has_no_account_is_told_so(client: httpx2.Client, owner: str) -> None:
+    nobody = User(client, owner)
+    for response in [
+        nobody.send("POST", json={"title": "x"}),
+        nobody.send("POST", "/batch", json=[{"title": "x"}]),
+        client.get(f"/broken/{owner}/row", headers=nobody.headers),
+    ]:
+        assert "account" in check_problem(response, 401)["detail"]
+    assert nobody.tasks() == []
+
+
+def test_a_value_that_a_column_can_t_hold_is_no_lost_account(
+    member: User, client: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    member.create(PRIVATE)
+    check_problem(client.get(f"/broken/{member.id}/number", headers=member.headers), 500)
+    assert "SQLSTATE 22003: integer out of range" in caplog.text
+
+
+@pytest.mark.parametrize("address", ["row", "chain"])
+def test_the_log_of_a_500_says_what_failed_and_not_on_which_row(
+    member: User, client: httpx2.Client, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    problem = check_problem(client.get(f"/broken/{member.id}/{address}", headers=member.headers), 500)
+
+    logged = caplog.text
+    assert "SQLSTATE 23502" in logged
+    assert "test_unforeseen.py" in logged
+    assert problem["request_id"] in logged
+    assert PRIVATE not in logged
