@@ -27,8 +27,17 @@ e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json
 e2e/better-auth/node_modules/.package-lock.json: e2e/better-auth/package-lock.json
 	npm ci --prefix e2e/better-auth
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed
+	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }
 	$(py) bench/run.py $(args)
+
+bench/node_modules/.package-lock.json: bench/package-lock.json
+	npm ci --prefix bench
+
+bench/.venv/installed: bench/requirements.txt
+	$(PYTHON) -m venv bench/.venv
+	bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
 
 format: $(VENV)/installed
 	$(py) -m ruff format .

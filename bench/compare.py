@@ -1,112 +1,109 @@
-"""The main comparison: every system, every kind of work, in turn and in several rounds."""
+"""The comparison: every system and every kind of work in turn, in several rounds; and its tables."""
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
 
-from database import TASKS, Cluster, fill
-from install import say
-from load import WORK, Sample, answers, check, load
-from pocketbase import POCKETBASE, pocketbase
-from systems import BARE, NODATABASE, POSTGRES_PEERS, SERVICE, Running, System, environment, started
+from database import Cluster
+from load import Sample, check, load
+from server import memory, say, started
+from systems import NODATABASE, SERVICE, System
 
-SYSTEMS = [SERVICE, *POSTGRES_PEERS, POCKETBASE, BARE, NODATABASE]
+WORK = list(SERVICE.calls())
+TEXT = """
+## Server CPU per request
 
+Microseconds, {connections} connections, one worker each (in brackets: times this service's). PostgreSQL and the load
+are not counted; PocketBase has its database inside, and counts with it (SQLite, which does not wait for the disk at
+each write). Logs are what each system writes by default, to a file: a line for each request from this service, the
+limits and Textbook FastAPI, a row of its database from PocketBase, nothing from the others.
 
-def prepare(cluster: Cluster, folder: Path) -> None:
-    """Let the service make its schema, fill it, and copy it for every peer."""
-    say(f"Filling {TASKS * 10:,} tasks …")
-    cluster.create(SERVICE.database)
-    with started(SERVICE, cluster, folder):
-        pass
-    cluster.execute(SERVICE.database, *fill(TASKS * 10))
-    for peer in POSTGRES_PEERS:
-        cluster.create(peer.database, SERVICE.database)
-    # Django's models have one column as key, so its table has an index for that.
-    cluster.execute("django", "CREATE UNIQUE INDEX ON tasks (id)")
+{cpu}
+![Server CPU per request](results.svg)
 
+Rounds: {rounds}, in each of them {seconds} s for each kind of work and system in turn. Figures are medians of the
+rounds, and ratios medians of each round's ratio. After {requests:,} requests of theirs, this service's worker holds
+{memory:.0f} MiB.
 
-def compare(
-    cluster: Cluster, folder: Path, rounds: int, seconds: int, connections: list[int], only: list[str]
-) -> dict[str, Any]:
-    """Measure, and return for each system, work and number of connections the samples of all rounds."""
-    chosen = [system for system in SYSTEMS if not only or system.key in only or system is SERVICE]
-    samples: dict[str, list[Sample]] = {}
-    with contextlib.ExitStack() as stack:
-        systems = [stack.enter_context(Contestant(system, cluster, folder)) for system in chosen]
-        for contestant in systems:
-            if contestant.system is not NODATABASE:
-                check(contestant.target)
-            say(f"Warming up {contestant.system.label} …")
-            for work in WORK:
-                load(contestant.target, work, 16, 1)
-        for turn in range(rounds):
-            for work in WORK:
-                for count in connections:
-                    say(f"Round {turn + 1} of {rounds}: {work}, {count} connections")
-                    # Each round starts with another system, so that none is always the first.
-                    for contestant in systems[turn % len(systems) :] + systems[: turn % len(systems)]:
-                        earlier = samples.setdefault(f"{contestant.system.key}/{work}/{count}", [])
-                        # What was stuck once is not tried again: each time costs a restart.
-                        again = earlier[-1] if earlier and earlier[-1].stuck else None
-                        earlier.append(again or contestant.measure(work, count, seconds))
-    return {
-        "systems": {system.key: system.label for system in chosen},
-        "connections": connections,
-        "rounds": rounds,
-        "seconds": seconds,
-        "cells": {key: summarise(list_, samples[_own(key)]) for key, list_ in samples.items()},
-    }
+## Speed
+
+Requests a second / p50 in ms / p99 in ms / PostgreSQL's CPU in µs a request. "Stuck" is what answers nothing any more,
+as the textbook design with 256 connections: all threads wait for a connection, and all connections for a thread.
+
+{speed}"""
 
 
-def _own(key: str) -> str:
-    return "/".join([SERVICE.key, *key.split("/")[1:]])
+class Comparison:
+    """What has been measured so far: after each round, one more sample of each system and kind of work."""
+
+    def __init__(self, systems: list[System], rounds: int, seconds: int, connections: int) -> None:
+        self._systems, self._rounds, self._seconds, self._connections = systems, rounds, seconds, connections
+        self._samples: defaultdict[tuple[System, str], list[Sample]] = defaultdict(list)
+
+    def measure(self, cluster: Cluster, folder: Path) -> Generator[str, None, None]:
+        """Start all systems and measure them. Yields the tables after each round."""
+        with contextlib.ExitStack() as stack:
+            targets = []
+            for system in self._systems:
+                say(f"Starting and warming up {system.label} …")
+                targets.append(target := stack.enter_context(started(system, cluster, folder)))
+                if system is not NODATABASE:
+                    check(target)
+                for work in WORK:
+                    load(target, work, self._connections, 1, cluster.process)
+            service = targets[0]
+            for turn in range(self._rounds):
+                say(f"Round {turn + 1} of {self._rounds} …")
+                for work in WORK:
+                    for target in targets:
+                        sample = load(target, work, self._connections, self._seconds, cluster.process)
+                        self._samples[target.system, work].append(sample)
+                targets.append(targets.pop(0))  # so that none is always the first
+                yield self._text(turn + 1, memory(service.process))
+
+    def _text(self, rounds: int, mebibytes: float) -> str:
+        return TEXT.format(
+            connections=self._connections,
+            cpu=self._table(self._cpu),
+            seconds=self._seconds,
+            rounds=rounds,
+            requests=sum(sample.requests for work in WORK for sample in self._samples[SERVICE, work]),
+            memory=mebibytes,
+            speed=self._table(self._speed),
+        )
+
+    def _table(self, cell: Callable[[System, str], str]) -> str:
+        def known(system: System, work: str) -> str:
+            return cell(system, work) if self._median(system, work, "requests") else "stuck"
+
+        rows = [[system.label, *(known(system, work) for work in WORK)] for system in self._systems]
+        lines = ["|  | " + " | ".join(WORK) + " |", "|---|" + "---:|" * len(WORK)]
+        return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+    def _cpu(self, system: System, work: str) -> str:
+        rounds = zip(self._samples[system, work], self._samples[SERVICE, work], strict=True)
+        ratio = median(sample.cpu / max(own.cpu, 1e-9) for sample, own in rounds)
+        return f"{self._median(system, work, 'cpu'):,.0f} ({ratio:.{1 if ratio >= 1 else 2}f} ×)"
+
+    def _speed(self, system: System, work: str) -> str:
+        figures = ("rate", "p50", "p99", "database_cpu")
+        rate, p50, p99, database = (self._median(system, work, figure) for figure in figures)
+        failed = sum(sample.failed for sample in self._samples[system, work])
+        shown = f"{rate:,.0f} / {p50 / 1000:.1f} / {p99 / 1000:.1f} / {database:,.0f}"
+        return f"{shown}, {failed:,} failed" if failed else shown
+
+    def _median(self, system: System, work: str, figure: str) -> float:
+        return median(getattr(sample, figure) for sample in self._samples[system, work])
 
 
-def summarise(samples: list[Sample], own: list[Sample]) -> dict[str, Any]:
-    """Medians, and the medians of the ratios to the service within each round."""
-
-    def ratio(of: Callable[[Sample], float]) -> float:
-        return median(of(sample) / max(of(mine), 1e-9) for sample, mine in zip(samples, own, strict=True))
-
-    medians = {name: median(asdict(sample)[name] for sample in samples) for name in asdict(samples[0])}
-    faults = {name: sum(asdict(sample)[name] for sample in samples) for name in ("refused", "broken", "stuck")}
-    return {**medians, **faults, "cpu_ratio": ratio(lambda s: s.cpu), "rate_ratio": ratio(lambda s: s.rate)}
-
-
-class Contestant:
-    """A system while it is measured. One that no longer answers after a run is started again."""
-
-    target: Running
-
-    def __init__(self, system: System, cluster: Cluster, folder: Path) -> None:
-        self.system = system
-        self._cluster = cluster
-        self._folder = folder
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        say(f"Starting {self.system.label} …")
-        if self.system is POCKETBASE:
-            env = environment(self.system, self._cluster, 0)
-            started_system = pocketbase(self._folder, env, TASKS * 10)
-        else:
-            started_system = started(self.system, self._cluster, self._folder)
-        self.target = self._stack.enter_context(started_system)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def measure(self, work: str, connections: int, seconds: int) -> Sample:
-        sample = load(self.target, work, connections, seconds, self._cluster.process)
-        if answers(self.target):
-            return sample
-        say(f"{self.system.label} is stuck after {work} with {connections} connections")
-        self._stack.close()
-        self.__enter__()
-        load(self.target, work, 16, 1)
-        return replace(sample, stuck=1)
+def cold_start(cluster: Cluster, folder: Path) -> str:
+    """The time to the first answer, on a database that is migrated already."""
+    taken = []
+    for _ in range(5):
+        begun = time.monotonic()
+        with started(SERVICE, cluster, folder):
+            taken.append((time.monotonic() - begun) * 1000)
+    return f"\nCold start: this service answers after {median(taken):.0f} ms.\n"

@@ -3,7 +3,7 @@ import fastifyJwt from "@fastify/jwt";
 import fastify from "fastify";
 import { SECRET, createTask, getTask, listTasks, listen, updateTask } from "./statements.js";
 
-const app = fastify({ logger: false });
+const app = fastify();
 await app.register(fastifyJwt, {
   secret: SECRET,
   verify: { algorithms: ["HS256"], requiredClaims: ["exp"], cache: true },

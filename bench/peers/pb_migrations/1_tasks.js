@@ -1,15 +1,10 @@
-/// <reference path="../pb_data/types.d.ts" />
 // The tasks of PocketBase's own users, guarded by its own rules. The index serves the list and its order.
 migrate((app) => {
   const own = "owner = @request.auth.id";
   app.save(new Collection({
     type: "base",
     name: "tasks",
-    listRule: own,
-    viewRule: own,
-    createRule: own,
-    updateRule: own,
-    deleteRule: own,
+    listRule: own, viewRule: own, createRule: own, updateRule: own,
     fields: [
       { name: "owner", type: "relation", collectionId: "_pb_users_auth_", maxSelect: 1, required: true, cascadeDelete: true },
       { name: "title", type: "text", required: true, max: 200 },
@@ -20,9 +15,4 @@ migrate((app) => {
     ],
     indexes: ["CREATE INDEX idx_tasks_owner_created ON tasks (owner, created)"],
   }));
-
-  // The other systems write no access log either.
-  const settings = app.settings();
-  settings.logs.maxDays = 0;
-  app.save(settings);
 });

@@ -2,18 +2,12 @@
 
 import os
 
-DEBUG = False
 SECRET_KEY = os.environ["BETTER_AUTH_SECRET"]
 ALLOWED_HOSTS = ["127.0.0.1"]
-ROOT_URLCONF = "api"
-MIDDLEWARE: list[str] = []
-INSTALLED_APPS: list[str] = []
-USE_TZ = True
+ROOT_URLCONF = "django_api"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ["PGHOST"],
-        "USER": os.environ["PGUSER"],
         "NAME": os.environ["PGDATABASE"],
         "CONN_MAX_AGE": None,
         "OPTIONS": {"server_side_binding": True, "prepare_threshold": 1},

@@ -1,7 +1,6 @@
 """Django Ninja: the model and the routes."""
 
 import os
-from datetime import datetime
 from typing import Annotated
 
 import jwt
@@ -9,7 +8,7 @@ from django.db import models
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from ninja import NinjaAPI, Query, Schema
+from ninja import ModelSchema, NinjaAPI, Query, Schema
 from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from pydantic import StringConstraints
@@ -36,14 +35,10 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 Description = Annotated[str, StringConstraints(max_length=1000)]
 
 
-class TaskPublic(Schema):
-    id: int
-    user_id: str
-    title: str
-    description: str | None
-    completed: bool
-    created_at: datetime
-    updated_at: datetime
+class TaskPublic(ModelSchema):
+    class Meta:
+        model = Task
+        fields = "__all__"
 
 
 class TaskCreate(Schema):
@@ -52,10 +47,8 @@ class TaskCreate(Schema):
     completed: bool = False
 
 
-class TaskUpdate(Schema):
+class TaskUpdate(TaskCreate):
     title: Title = ""
-    description: Description | None = None
-    completed: bool = False
 
 
 class Owner(HttpBearer):
