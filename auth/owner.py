@@ -15,6 +15,8 @@ from db import Database
 from problems import Problem, no_account
 from statements import OWNER, Statement
 
+VERIFIED = "task_api.owner"
+
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
@@ -65,16 +67,17 @@ class OwnerSession(AsyncSession):
 
 
 async def authenticate(request: Request) -> str:
-    """The owner whom the token was issued for, who must be the one in the path.
-
-    The authenticator remembers tokens, so the second call within a request costs a look-up.
+    """The owner whom the token was issued for, who must be the one in the path: verified once a request.
 
     Raises:
         Problem: 401 or 403.
     """
-    owner: str = await request.app.state.authenticator.owner(request)
-    if owner != request.path_params["user_id"]:
-        raise Problem(403, "The token belongs to another user than this address.")
+    owner: str | None = request.scope.get(VERIFIED)
+    if owner is None:
+        owner = await request.app.state.authenticator.owner(request)
+        if owner != request.path_params["user_id"]:
+            raise Problem(403, "The token belongs to another user than this address.")
+        request.scope[VERIFIED] = owner
     return owner
 
 

@@ -53,6 +53,21 @@ async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
     return Response(page.body, 200, {**headers, "ETag": f'"{version}"'}, "application/json")
 
 
+@router.get(
+    "/{task_id}",
+    operation_id="getTask",
+    response_model=TaskPublic,
+    responses={**docs.WITH_ETAG, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
+    openapi_extra=docs.IF_NONE_MATCH,
+)
+async def get_task(session: OwnSession, task_id: TaskId) -> Response:
+    """Read a task."""
+    row = await session.fetch(queries.GET, task_id=task_id)
+    if row.body is None:
+        raise _no_such_task()
+    return _answer(row.body)
+
+
 @router.post(
     "",
     operation_id="createTask",
@@ -67,51 +82,6 @@ async def create_task(session: OwnSession, request: Request, task: TaskCreate) -
     [created] = from_json(body)
     headers |= {"ETag": _etag(created), "Location": f"{_address(session)}/{created['id']}"}
     return Response(body[1:-1], 201, headers, "application/json")
-
-
-@router.post(
-    "/batch",
-    operation_id="createTasks",
-    status_code=201,
-    response_model=list[TaskPublic],
-    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED},
-    openapi_extra=docs.IDEMPOTENCY_KEY,
-)
-async def create_tasks(
-    session: OwnSession, request: Request, new: Annotated[list[TaskCreate], Body(min_length=1, max_length=1000)]
-) -> Response:
-    """Create 1 to 1000 tasks, all or none; they come back in the order sent."""
-    body, headers = await _create(session, "createTasks", new, idempotency_key(request))
-    return Response(body, 201, headers, "application/json")
-
-
-@router.patch("", operation_id="updateTasks", response_model=Updated, responses=docs.BODY)
-async def update_tasks(session: OwnSession, change: TaskComplete, selected: Selected) -> Updated:
-    """Set the state of all tasks that match the filter ("complete all")."""
-    count = await session.fetch(queries.UPDATE_ALL, wanted=change.completed, **selected.bound())
-    return Updated(updated=count.number)
-
-
-@router.delete("", operation_id="deleteTasks", response_model=Deleted)
-async def delete_tasks(session: OwnSession, selected: Selected) -> Deleted:
-    """Delete all tasks that match the filter ("clear completed")."""
-    count = await session.fetch(queries.DELETE_ALL, **selected.bound())
-    return Deleted(deleted=count.number)
-
-
-@router.get(
-    "/{task_id}",
-    operation_id="getTask",
-    response_model=TaskPublic,
-    responses={**docs.WITH_ETAG, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
-    openapi_extra=docs.IF_NONE_MATCH,
-)
-async def get_task(session: OwnSession, task_id: TaskId) -> Response:
-    """Read a task."""
-    row = await session.fetch(queries.GET, task_id=task_id)
-    if row.body is None:
-        raise _no_such_task()
-    return _answer(row.body)
 
 
 CHANGES: Any = {
@@ -157,6 +127,36 @@ async def delete_task(session: OwnSession, request: Request, task_id: TaskId) ->
     if not row.done:
         raise _not_done(row.found, tags)
     return Response(status_code=204)
+
+
+@router.post(
+    "/batch",
+    operation_id="createTasks",
+    status_code=201,
+    response_model=list[TaskPublic],
+    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED},
+    openapi_extra=docs.IDEMPOTENCY_KEY,
+)
+async def create_tasks(
+    session: OwnSession, request: Request, new: Annotated[list[TaskCreate], Body(min_length=1, max_length=1000)]
+) -> Response:
+    """Create 1 to 1000 tasks, all or none; they come back in the order sent."""
+    body, headers = await _create(session, "createTasks", new, idempotency_key(request))
+    return Response(body, 201, headers, "application/json")
+
+
+@router.patch("", operation_id="updateTasks", response_model=Updated, responses=docs.BODY)
+async def update_tasks(session: OwnSession, change: TaskComplete, selected: Selected) -> Updated:
+    """Set the state of all tasks that match the filter ("complete all")."""
+    count = await session.fetch(queries.UPDATE_ALL, wanted=change.completed, **selected.bound())
+    return Updated(updated=count.number)
+
+
+@router.delete("", operation_id="deleteTasks", response_model=Deleted)
+async def delete_tasks(session: OwnSession, selected: Selected) -> Deleted:
+    """Delete all tasks that match the filter ("clear completed")."""
+    count = await session.fetch(queries.DELETE_ALL, **selected.bound())
+    return Deleted(deleted=count.number)
 
 
 async def _create(
