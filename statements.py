@@ -4,31 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    CTE,
-    Alias,
-    BinaryExpression,
-    BindParameter,
-    BooleanClauseList,
-    ClauseElement,
-    Column,
-    ColumnClause,
-    Delete,
-    Insert,
-    Join,
-    Label,
-    Select,
-    Table,
-    TableValuedAlias,
-    Text,
-    TextClause,
-    Update,
-    bindparam,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.sql import operators, visitors
 
-OWNER = bindparam("owner", type_=Text)
+OWNER = sa.bindparam("owner", type_=sa.Text)
 """The verified owner, whom ``OwnerSession.fetch`` alone binds."""
 
 POSTGRES = dialect()  # type: ignore[no-untyped-call]
@@ -71,34 +51,34 @@ class Statement(UnownedStatement[Row]):
         super().__init__(expression, row)
 
 
-def owner_column(table: Any) -> Column[Any]:
+def owner_column(table: Any) -> sa.Column[Any]:
     """The column that says whose row it is: ``user_id``, and in ``users`` the id itself."""
     name = "id" if table.name == "users" else "user_id"
     if name not in table.c:
         raise UnscopedStatementError(f"{table.name} has no user_id, so its rows can't be bound to an owner: add one.")
-    column: Column[Any] = table.c[name]
+    column: sa.Column[Any] = table.c[name]
     return column
 
 
 def _check(part: Any) -> None:
     match part:
-        case Insert():
+        case sa.Insert():
             if not _is_owner(_written_owner(part)):
                 raise UnscopedStatementError(f"INSERT INTO {part.table.name} must write OWNER as its owner.")
-        case Update() | Delete():
+        case sa.Update() | sa.Delete():
             _check_conditions(type(part).__name__.upper(), _tables_of(part.table), part.whereclause)
-            if isinstance(part, Update) and owner_column(part.table).name in written_columns(part):
+            if isinstance(part, sa.Update) and owner_column(part.table).name in written_columns(part):
                 raise UnscopedStatementError("UPDATE must not give rows to another owner.")
-        case Select():
+        case sa.Select():
             tables = [table for source in part.get_final_froms() for table in _tables_of(source)]
             _check_conditions("SELECT", tables, part.whereclause)
-        case TextClause():
+        case sa.TextClause():
             raise UnscopedStatementError("text() can't be checked: write the statement with tables and columns.")
-        case ColumnClause(is_literal=True) if re.search(r"\b(select|table|from)\b", part.name, re.IGNORECASE):
+        case sa.ColumnClause(is_literal=True) if re.search(r"\b(select|table|from)\b", part.name, re.IGNORECASE):
             raise UnscopedStatementError("literal_column() is for constants: what it reads can't be checked.")
 
 
-def _check_conditions(what: str, tables: list[Table], where: ClauseElement | None) -> None:
+def _check_conditions(what: str, tables: list[sa.Table], where: sa.ClauseElement | None) -> None:
     conditions = list(_conjuncts(where))
     for table in tables:
         owner = owner_column(table)
@@ -106,18 +86,18 @@ def _check_conditions(what: str, tables: list[Table], where: ClauseElement | Non
             raise UnscopedStatementError(f"{what} … {table.name} needs the condition {owner} == OWNER.")
 
 
-def _conjuncts(where: ClauseElement | None) -> Iterator[ClauseElement]:
+def _conjuncts(where: sa.ClauseElement | None) -> Iterator[sa.ClauseElement]:
     """The conditions all of which must hold."""
-    if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
+    if isinstance(where, sa.BooleanClauseList) and where.operator is operators.and_:
         for clause in where.clauses:
             yield from _conjuncts(clause)
     elif where is not None:
         yield where
 
 
-def _compares(condition: ClauseElement, owner: Column[Any]) -> bool:
+def _compares(condition: sa.ClauseElement, owner: sa.Column[Any]) -> bool:
     return (
-        isinstance(condition, BinaryExpression)
+        isinstance(condition, sa.BinaryExpression)
         and condition.operator is operators.eq
         and condition.left is owner
         and _is_owner(condition.right)
@@ -125,20 +105,20 @@ def _compares(condition: ClauseElement, owner: Column[Any]) -> bool:
 
 
 def _is_owner(value: object) -> bool:
-    inner = value.element if isinstance(value, Label) else value
-    return isinstance(inner, BindParameter) and inner.key == OWNER.key
+    inner = value.element if isinstance(value, sa.Label) else value
+    return isinstance(inner, sa.BindParameter) and inner.key == OWNER.key
 
 
-def _tables_of(source: object) -> list[Table]:
+def _tables_of(source: object) -> list[sa.Table]:
     """The tables named in a FROM itself; CTEs and subqueries are parts of their own."""
     match source:
-        case Join():
+        case sa.Join():
             return _tables_of(source.left) + _tables_of(source.right)
-        case TableValuedAlias():
+        case sa.TableValuedAlias():
             return []
-        case Alias():
+        case sa.Alias():
             raise UnscopedStatementError("An alias of a table can't be checked: use the table, or a CTE of it.")
-        case Table():
+        case sa.Table():
             return [source]
     return []
 
@@ -150,9 +130,9 @@ def written_columns(part: Any) -> dict[str, Any]:
     return {key if isinstance(key, str) else key.name: value for key, value in (part._values or {}).items()}
 
 
-def _written_owner(part: Insert) -> object:
+def _written_owner(part: sa.Insert) -> object:
     written = written_columns(part).get(owner_column(part.table).name)
-    if isinstance(written, ColumnClause) and isinstance(written.table, CTE):  # what an earlier part has bound
+    if isinstance(written, sa.ColumnClause) and isinstance(written.table, sa.CTE):  # what an earlier part has bound
         selected: Any = written.table.element
         return selected.selected_columns[written.key]
     return written

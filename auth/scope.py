@@ -3,21 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from sqlalchemy import (
-    Alias,
-    ClauseElement,
-    Column,
-    ColumnClause,
-    Delete,
-    Engine,
-    Insert,
-    Select,
-    Table,
-    TextClause,
-    Update,
-    event,
-    inspect,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
@@ -38,7 +24,7 @@ class ForbiddenError(PermissionError):
 class OwnerBoundSession(Session):
     """A SQLModel session for ``owner`` alone."""
 
-    def __init__(self, owner: str, engine: Engine) -> None:
+    def __init__(self, owner: str, engine: sa.Engine) -> None:
         super().__init__(engine)
         self.owner = owner
 
@@ -57,7 +43,7 @@ class OwnerBoundSession(Session):
     connection = bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
 
 
-@event.listens_for(OwnerBoundSession, "do_orm_execute")
+@sa.event.listens_for(OwnerBoundSession, "do_orm_execute")
 def _bind_statement(state: ORMExecuteState) -> None:
     if not state.is_orm_statement or state.is_executemany:
         raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
@@ -71,15 +57,21 @@ def _bind_statement(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(mine)
 
 
-@event.listens_for(OwnerBoundSession, "before_flush")
+@sa.event.listens_for(OwnerBoundSession, "before_attach")
+def _check_attached(session: OwnerBoundSession, item: object) -> None:
+    # Before it is added, since SQLAlchemy refreshes what is in a session by its key alone.
+    identity = sa.inspect(item, raiseerr=True).identity
+    if not isinstance(item, Owned) or (identity and identity[0] != session.owner):
+        raise ForbiddenError("This belongs to another owner, or to none.")
+
+
+@sa.event.listens_for(OwnerBoundSession, "before_flush")
 def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
     for item in session.new:
-        if isinstance(item, Owned) and not item.user_id:
+        if not item.user_id:
             item.user_id = session.owner
-    for item in (*session.new, *session.dirty, *session.deleted):
-        identity = inspect(item).identity or (session.owner,)
-        if not isinstance(item, Owned) or {item.user_id, identity[0]} != {session.owner}:
-            raise ForbiddenError("This belongs to another owner, or to none.")
+    if any(item.user_id != session.owner for item in (*session.new, *session.dirty)):
+        raise ForbiddenError("This belongs to another owner.")
     if session.new:
         session.join_owners()
 
@@ -92,37 +84,37 @@ def check(statement: Any) -> None:
     """
     for part in visitors.iterate(statement):
         match part:
-            case TextClause() | TextualSelect():
+            case sa.TextClause() | TextualSelect():
                 raise ForbiddenError("text() can't be bound to the owner: use entities, as in select(Task).")
-            case ColumnClause(is_literal=True) if part.name != "*":
+            case sa.ColumnClause(is_literal=True) if part.name != "*":
                 raise ForbiddenError("literal_column() can't be bound to the owner: use entities, as in select(Task).")
-            case Insert():
+            case sa.Insert():
                 raise ForbiddenError("insert() can't be bound to the owner: use add(Task(…)).")
-            case Select() | Update() | Delete():
+            case sa.Select() | sa.Update() | sa.Delete():
                 _check_sources(part)
 
 
-def _check_sources(part: Select[Any] | Update | Delete) -> None:
+def _check_sources(part: sa.Select[Any] | sa.Update | sa.Delete) -> None:
     parts = list(_own_parts(part))
-    sources: set[Any] = {inner for inner in parts if isinstance(inner, Table | Alias)}
+    sources: set[Any] = {inner for inner in parts if isinstance(inner, sa.Table | sa.Alias)}
     # SQLAlchemy marks what comes from an entity by a subclass of its own.
-    of_entities = {source for source in sources if type(source) not in (Table, Alias)}
-    of_entities |= {inner.table for inner in parts if isinstance(inner, Column) and type(inner) is not Column}
+    of_entities = {source for source in sources if type(source) not in (sa.Table, sa.Alias)}
+    of_entities |= {inner.table for inner in parts if isinstance(inner, sa.Column) and type(inner) is not sa.Column}
     if not sources <= of_entities:
         raise ForbiddenError("A table can't be bound to the owner: use its entity, as in select(Task).")
     if any("user_id" not in source.c for source in of_entities):
         raise ForbiddenError("Only entities that are Owned have an owner.")
-    if isinstance(part, Update | Delete) and not of_entities <= {part.table}:
+    if isinstance(part, sa.Update | sa.Delete) and not of_entities <= {part.table}:
         raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
-    if isinstance(part, Update) and "user_id" in written_columns(part):
+    if isinstance(part, sa.Update) and "user_id" in written_columns(part):
         raise ForbiddenError("Rows can't be given to another owner.")
 
 
-def _own_parts(part: ClauseElement) -> Iterator[ClauseElement]:
+def _own_parts(part: sa.ClauseElement) -> Iterator[sa.ClauseElement]:
     """The parts of a statement that don't belong to a SELECT within it."""
     waiting = list(part.get_children())
     while waiting:
         inner = waiting.pop()
         yield inner
-        if not isinstance(inner, SelectBase | Alias):
+        if not isinstance(inner, SelectBase | sa.Alias):
             waiting += inner.get_children()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import delete, exists, func, insert, literal_column, text, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, make_transient_to_detached
 from sqlmodel import select
 
 import queries
@@ -218,6 +218,13 @@ async def _merge_without_loading(session: OwnerSession, theirs: Task) -> None:
     await session.commit()
 
 
+async def _refresh_what_was_never_loaded(session: OwnerSession, theirs: Task) -> None:
+    stub = Task(user_id=theirs.user_id, id=theirs.id)  # type: ignore[call-arg]
+    make_transient_to_detached(stub)
+    session.add(stub)
+    await session.refresh(stub)
+
+
 async def _add_a_user(session: OwnerSession, _theirs: Task) -> None:
     session.add(User(id="mallory"))
     await session.commit()
@@ -248,6 +255,7 @@ ATTEMPTS = [
     _delete,
     _merge,
     _merge_without_loading,
+    _refresh_what_was_never_loaded,
     _add_a_user,
     _take_the_connection,
     _insert_in_bulk,
