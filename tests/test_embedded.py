@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from embedded.server import EmbeddedServer
+from embedded.watcher import try_lock
 from tests.support.process import ROOT
 from tests.support.service import server_is_gone, wait_until
 
@@ -22,6 +23,7 @@ USE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from embedded.server import EmbeddedServer
+from embedded.watcher import try_lock
 server = EmbeddedServer(Path(sys.argv[2]))
 print(server.url, flush=True)
 sys.stdin.read()
@@ -152,14 +154,16 @@ def test_a_removed_folder_s_watcher_leaves_the_next_server_alone(home: Home) -> 
     first = home.use()
     home.url(first)
     old = home.server()
-    shutil.rmtree(home.data)
+    # Not removed in earnest: that server would die by itself within 15 seconds, and its id be another's.
+    removed = home.data.rename(home.data.with_name("removed"))
     url = home.url(home.use())
     home.leave(first)
     assert home.server() != old
     for _ in range(10):
         assert home.rows(url)
         time.sleep(0.05)  # long enough for the first watcher to have done harm
-    os.kill(old, signal.SIGKILL)  # PostgreSQL itself would look for its folder within a minute
+    os.kill(old, signal.SIGINT)
+    wait_until(lambda: try_lock(removed / "postgres" / "server.lock"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
