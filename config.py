@@ -2,35 +2,26 @@
 
 import re
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start again
 OWN_TABLES = {"alembic_version", "idempotency_keys", "tasks", "users"}
 SHORTEST_SECRET = 32  # bytes, as RFC 7518 (section 3.2) asks of an HS256 key
 FEWEST_CHARACTERS = 8
+NEAR = 0.885  # LOG_LEVAL is as near as that to LOG_LEVEL, DATABASE_USER isn't to DATABASE_URL
 PLACEHOLDERS = ("betterauthsecret", "changeme", "changethis", "placeholder", "replaceme", "secretkey", "yoursecret")
 
 
 def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _origin(value: str) -> str:
@@ -44,7 +35,7 @@ def _origin(value: str) -> str:
 
 def _without_default_port(origin: str) -> str:
     """As browsers write an origin, and Better Auth (RFC 6454, section 6.1)."""
-    return re.sub(r"(?<=^https://)(.*):443$|(?<=^http://)(.*):80$", r"\1\2", origin)
+    return re.sub(r"^(https://.*):443$|^(http://.*):80$", r"\1\2", origin)
 
 
 def _port_exists(address: str) -> bool:
@@ -55,10 +46,10 @@ def _port_exists(address: str) -> bool:
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
     try:
-        known = url.get_secret_value().startswith(("postgres://", "postgresql://"))
-        port = str(conninfo_to_dict(url.get_secret_value()).get("port") or "5432")
-        known &= all(0 < int(number) < 65536 for number in port.split(","))
+        ports = str(conninfo_to_dict(text).get("port") or "5432").split(",")
+        known = text.startswith(("postgres://", "postgresql://")) and all(0 < int(port) < 65536 for port in ports)
     except (psycopg.ProgrammingError, ValueError):
         known = False
     if not known:
@@ -118,8 +109,8 @@ class Settings(BaseSettings):
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
-    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(str.lower)] = "text"
     access_log: bool = True
     debug: bool = False
 
@@ -159,3 +150,18 @@ def load_settings() -> Settings:
             name = str(problem["loc"][0]).upper() + " " if problem["loc"] else ""
             sys.stderr.write(f"Configuration error: {name}{problem['msg'].removeprefix('Value error, ')}.\n")
         raise SystemExit(STARTUP_FAILURE) from None
+
+
+def misspelt(settings: Settings) -> list[str]:
+    """A sentence for each name in ``.env`` that is nearly one of a setting which isn't set.
+
+    Nothing is said of other unknown names, which may be the frontend's.
+    """
+    file = Path(".env")
+    names = re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", file.read_text("utf-8"), re.MULTILINE) if file.is_file() else []
+    unset = [name.upper() for name in Settings.model_fields if name not in settings.model_fields_set]
+    return [
+        f"{name} in .env is no setting of this service: did you mean {near[0]}?"
+        for name in dict.fromkeys(names)
+        if name.lower() not in Settings.model_fields and (near := get_close_matches(name.upper(), unset, 1, NEAR))
+    ]

@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from config import Settings
+from config import Settings, misspelt
 
 
 def moment(seconds: float) -> str:
@@ -70,7 +70,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send everything, uvicorn's messages too, to standard error in the chosen format."""
+    """Send everything, uvicorn's messages too, to standard error in the chosen format; first, what is odd in .env."""
     formatter = JsonFormatter if settings.log_format == "json" else TextFormatter
     level = "DEBUG" if settings.debug else settings.log_level.upper()
     logging.config.dictConfig(
@@ -90,3 +90,5 @@ def configure_logging(settings: Settings) -> None:
             },
         }
     )
+    for sentence in misspelt(settings):
+        logging.getLogger("config").warning(sentence)

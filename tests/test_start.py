@@ -1,6 +1,8 @@
 """Starting: what stops it, what doesn't, and what it writes."""
 
 import json
+import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +13,8 @@ import httpx2
 import psycopg
 import pytest
 
-from config import load_settings
+from config import load_settings, misspelt
+from logs import JsonFormatter, TextFormatter
 from tests.support.process import ROOT, run_service
 from tests.support.service import SECRET, User, server_is_gone, wait_until
 
@@ -58,6 +61,55 @@ def test_a_wrong_setting_is_told_in_one_sentence_without_its_value(
     assert sentence in complaint
     assert "hunter2" not in complaint
     assert exit_.value.code == 3
+
+
+THEIRS = """
+NEXT_PUBLIC_API_URL NEXT_PUBLIC_BETTER_AUTH_URL BETTER_AUTH_TRUSTED_ORIGINS BETTER_AUTH_TELEMETRY BETTER_AUTH_API_KEY
+AUTH_SECRET AUTH_URL NEXTAUTH_URL NEXTAUTH_SECRET JWT_SECRET JWT_EXPIRES_IN NODE_ENV PORT HOST CORS_ENABLED CORS_METHODS
+DATABASE_URL_UNPOOLED DATABASE_USER DATABASE_HOST DATABASE_NAME DATABASE_PORT DATABASE_SSL POSTGRES_URL PGHOST
+DIRECT_URL DIRECT_DATABASE_URL SHADOW_DATABASE_URL TEST_DATABASE_URL LOG_FILE LOG_DIR
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("export BETER_AUTH_URL", "BETTER_AUTH_URL"),
+        ("better_auth_secert", "BETTER_AUTH_SECRET"),
+        ("JWT_ISUER", "JWT_ISSUER"),
+        ("CORS_ORIGIN", "CORS_ORIGINS"),
+        ("LOG_LEVAL", "LOG_LEVEL"),
+        ("LOGFORMAT", "LOG_FORMAT"),
+    ],
+)
+def test_a_misspelt_name_in_the_env_file_is_told(
+    written: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"# Ours\n{written} = 'hunter2'\n")
+    name = written.removeprefix("export ")
+    assert misspelt(load_settings()) == [f"{name} in .env is no setting of this service: did you mean {meant}?"]
+
+
+def test_nothing_is_said_of_a_frontend_s_names_in_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert misspelt(load_settings()) == []
+    # LOGLEVEL is somebody else's, where LOG_LEVEL itself is there.
+    names = [*THEIRS.split(), "log_level", "LOGLEVEL", "# DATABSE_URL"]
+    (tmp_path / ".env").write_text("".join(f"{name}=info\n" for name in names))
+    assert misspelt(load_settings()) == []
+
+
+def test_a_misspelt_name_is_told_in_the_chosen_format(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_FORMAT=json\nDATABSE_URL=x\n")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "import main"]
+    output = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stderr
+    entry = json.loads(output)
+    assert (entry["level"], entry["logger"]) == ("warning", "config")
+    assert "DATABSE_URL" in entry["message"]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +194,16 @@ def test_a_request_is_one_line_of_json(tmp_path: Path, database_url: str) -> Non
 def test_a_request_is_one_line_of_text(tmp_path: Path, database_url: str) -> None:
     lines = [line for line in log_of(tmp_path, database_url).splitlines() if " access: " in line]
     assert any("GET /api/{user_id}/tasks/{task_id} 404" in line and line.endswith("my-id") for line in lines)
+
+
+def test_both_formats_write_a_moment_the_same_way() -> None:
+    record = logging.LogRecord("name", logging.INFO, "", 0, "message", None, None)
+    for record.created, moment in [
+        (1795428000.1239, "2026-11-23T10:00:00.123Z"),
+        (1795428000.0, "2026-11-23T10:00:00.000Z"),
+    ]:
+        assert TextFormatter().format(record) == f"{moment} INFO name: message"
+        assert json.loads(JsonFormatter().format(record))["time"] == moment
 
 
 def test_the_access_log_can_be_turned_off(tmp_path: Path, database_url: str) -> None:
