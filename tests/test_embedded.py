@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from embedded.server import EmbeddedServer
-from embedded.watcher import try_lock
+from embedded.watcher import remove_sockets, try_lock
 from tests.support.process import ROOT
 from tests.support.service import server_is_gone, wait_until
 
@@ -23,7 +23,7 @@ USE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from embedded.server import EmbeddedServer
-from embedded.watcher import try_lock
+from embedded.watcher import remove_sockets, try_lock
 server = EmbeddedServer(Path(sys.argv[2]))
 print(server.url, flush=True)
 sys.stdin.read()
@@ -152,7 +152,7 @@ def test_what_a_crash_leaves_behind_is_no_hindrance(home: Home, debris: str) -> 
 
 def test_a_removed_folder_s_watcher_leaves_the_next_server_alone(home: Home) -> None:
     first = home.use()
-    home.url(first)
+    sockets = home.url(first).partition("host=")[2]
     old = home.server()
     # Not removed in earnest: that server would die by itself within 15 seconds, and its id be another's.
     removed = home.data.rename(home.data.with_name("removed"))
@@ -164,16 +164,19 @@ def test_a_removed_folder_s_watcher_leaves_the_next_server_alone(home: Home) -> 
         time.sleep(0.05)  # long enough for the first watcher to have done harm
     os.kill(old, signal.SIGINT)
     wait_until(lambda: try_lock(removed / "postgres" / "server.lock"))
+    remove_sockets(Path(sockets))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
-def test_root_in_a_closed_folder_needs_not_open_it() -> None:
+def test_root_in_a_closed_folder_needs_not_open_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         server = EmbeddedServer(data)
         elsewhere = (data / "postgres").resolve()
         assert stat.S_IMODE(Path(name).stat().st_mode) == 0o700
         assert not elsewhere.is_relative_to(name)
+        assert caplog.messages == [f"PostgreSQL's account can't reach {data}, so its data is in {elsewhere}"]
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         server.release()
