@@ -1,4 +1,4 @@
-# make run, make test: that is all it takes. PYTHON, VENV, PORT and args may be set: make run args=--reload
+# make alone lists the commands. PYTHON, VENV, PORT and args may be set: make run args=--reload
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,28 +6,48 @@ PORT ?= 8000
 # By "python -m", since the scripts of a virtual environment break in folders with very long names.
 py = "$(VENV)/bin/python"
 
-.PHONY: run test check e2e bench format token migration lock
+.PHONY: help run test check format token migration sql openapi e2e bench lock clean
 
-run: $(VENV)/installed
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/installed ## start the service on localhost:8000 (PORT=…)
 	@echo "API  http://localhost:$(PORT)/api/{user_id}/tasks   (a token: make token user=alice)"
 	@echo "Docs http://localhost:$(PORT)/docs"
 	@exec $(py) -m uvicorn main:app --port $(PORT) --timeout-graceful-shutdown 10 $(args)
 
-test: $(VENV)/installed
+test: $(VENV)/installed ## run the tests
 	$(py) -m pytest $(args)
 
-check: $(VENV)/installed
+check: $(VENV)/installed ## look at format, lint and types
 	$(py) -m ruff format --check .
 	$(py) -m ruff check .
 	$(py) -m mypy
 
-e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json
+format: $(VENV)/installed ## format the code, and mend what lint can
+	$(py) -m ruff format .
+	$(py) -m ruff check --fix .
+
+token: $(VENV)/installed ## print a token for a day: make -s token user=alice
+	@$(py) dev.py token "$(user)"
+
+migration: $(VENV)/installed ## write the migration for a changed model: m="add priority"
+	@$(py) dev.py migration "$(m)"
+	@$(py) -m ruff format migrations
+
+sql: $(VENV)/installed ## write queries.sql, every statement as PostgreSQL gets it
+	@$(py) dev.py sql
+
+openapi: $(VENV)/installed ## write openapi.json, the document of the API
+	@$(py) dev.py openapi
+
+e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json ## test with a real Better Auth (Node 20)
 	$(py) -m pytest e2e -n 0 $(args)
 
 e2e/better-auth/node_modules/.package-lock.json: e2e/better-auth/package-lock.json
 	npm ci --prefix e2e/better-auth
 
-bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed
+bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 20 minutes)
 	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }
 	$(py) bench/run.py $(args)
 
@@ -39,25 +59,22 @@ bench/.venv/installed: bench/requirements.txt
 	bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	@touch $@
 
-format: $(VENV)/installed
-	$(py) -m ruff format .
-	$(py) -m ruff check --fix .
-
-token: $(VENV)/installed
-	@$(py) dev.py token "$(user)"
-
-migration: $(VENV)/installed
-	@$(py) dev.py migration "$(m)"
-	@$(py) -m ruff format migrations
-
-lock: $(VENV)/installed
+lock: $(VENV)/installed ## pin the newest versions of all dependencies
 	$(py) -m uv pip compile --upgrade $(lock) requirements.in -o requirements.txt
 	$(py) -m uv pip compile --upgrade $(lock) requirements-dev.in -o requirements-dev.txt
 lock = --quiet --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
+clean: ## remove the embedded database, the virtual environment and caches
+	@$(needs_python)
+	@$(PYTHON) -B -m embedded.clean .data
+	@rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# All to standard error, since standard output may be somebody's TOKEN=$(make -s token user=alice).
 $(VENV)/installed: requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=…" if sys.version_info < (3, 11) else 0)'
-	@echo "Installing into $(VENV) …"
-	@$(PYTHON) -m venv "$(VENV)"
-	@$(py) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(needs_python)
+	@echo "Installing into $(VENV) …" >&2
+	@$(PYTHON) -m venv "$(VENV)" >&2
+	@$(py) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt >&2
 	@touch "$@"
+needs_python = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=…" if sys.version_info < (3, 11) else 0)'

@@ -1,0 +1,657 @@
+-- Every statement as PostgreSQL gets it, with each %(name)s as a parameter. Written by: make sql
+
+-- LIST["created_at"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(tasks.id) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND tasks.id > coalesce(%(after_id)s::BIGINT, 0)
+    ORDER BY tasks.id
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- LIST["-created_at"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(tasks.id) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND tasks.id < coalesce(%(after_id)s::BIGINT, 9223372036854775807)
+    ORDER BY tasks.id DESC
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- LIST["updated_at"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(
+        tasks.id, to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      ) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (
+        %(after_id)s::BIGINT IS NULL
+        OR (tasks.updated_at, tasks.id) > (
+          CAST(%(after_key)s::VARCHAR AS TIMESTAMP WITH TIME ZONE), %(after_id)s::BIGINT
+        )
+      )
+    ORDER BY tasks.updated_at, tasks.id
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- LIST["-updated_at"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(
+        tasks.id, to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      ) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (
+        %(after_id)s::BIGINT IS NULL
+        OR (tasks.updated_at, tasks.id) < (
+          CAST(%(after_key)s::VARCHAR AS TIMESTAMP WITH TIME ZONE), %(after_id)s::BIGINT
+        )
+      )
+    ORDER BY tasks.updated_at DESC, tasks.id DESC
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- LIST["title"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(tasks.id, lower(tasks.title COLLATE pg_c_utf8)) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (
+        %(after_id)s::BIGINT IS NULL
+        OR (lower(tasks.title COLLATE pg_c_utf8), tasks.id) > (
+          %(after_key)s::VARCHAR COLLATE pg_c_utf8, %(after_id)s::BIGINT
+        )
+      )
+    ORDER BY lower(tasks.title COLLATE pg_c_utf8), tasks.id
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- LIST["-title"]
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
+      json_build_array(tasks.id, lower(tasks.title COLLATE pg_c_utf8)) AS position
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (
+        %(after_id)s::BIGINT IS NULL
+        OR (lower(tasks.title COLLATE pg_c_utf8), tasks.id) < (
+          %(after_key)s::VARCHAR COLLATE pg_c_utf8, %(after_id)s::BIGINT
+        )
+      )
+    ORDER BY lower(tasks.title COLLATE pg_c_utf8) DESC, tasks.id DESC
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS body,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (SELECT CAST(found.position AS TEXT) AS position FROM found LIMIT 1 OFFSET %(page_size)s::BIGINT - 1)
+  END AS next,
+  CASE
+    WHEN CAST(%(count)s AS BOOLEAN)
+    THEN (
+      SELECT count(*) AS count_2
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+        AND (
+          %(only_q)s::VARCHAR IS NULL
+          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        )
+    )
+  END AS total;
+
+-- GET
+WITH
+  task AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT
+  )
+SELECT (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body;
+
+-- CREATE
+WITH
+  joined AS (INSERT INTO users (id) VALUES (%(owner)s::VARCHAR) ON CONFLICT DO NOTHING),
+  draft AS (
+    SELECT
+      %(owner)s::VARCHAR AS user_id,
+      nextval('tasks_id_seq') AS id,
+      anon_1.title AS title,
+      anon_1.description AS description,
+      anon_1.completed AS completed,
+      now() AS created_at,
+      now() AS updated_at
+    FROM json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+      title VARCHAR, description VARCHAR, completed BOOLEAN
+    )
+  ),
+  made AS (
+    INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
+    SELECT
+      draft.user_id AS user_id,
+      draft.id AS id,
+      draft.title AS title,
+      draft.description AS description,
+      draft.completed AS completed,
+      draft.created_at AS created_at,
+      draft.updated_at AS updated_at
+    FROM draft
+  ),
+  task AS (
+    SELECT
+      draft.id AS id,
+      draft.user_id AS user_id,
+      draft.title AS title,
+      draft.description AS description,
+      draft.completed AS completed,
+      to_char(timezone('UTC', draft.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', draft.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM draft
+  )
+SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS body
+FROM task;
+
+-- CREATE_ONCE
+WITH
+  joined AS (INSERT INTO users (id) VALUES (%(owner)s::VARCHAR) ON CONFLICT DO NOTHING),
+  draft AS (
+    SELECT
+      %(owner)s::VARCHAR AS user_id,
+      nextval('tasks_id_seq') AS id,
+      anon_1.title AS title,
+      anon_1.description AS description,
+      anon_1.completed AS completed,
+      now() AS created_at,
+      now() AS updated_at
+    FROM json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+      title VARCHAR, description VARCHAR, completed BOOLEAN
+    )
+  ),
+  task AS (
+    SELECT
+      draft.id AS id,
+      draft.user_id AS user_id,
+      draft.title AS title,
+      draft.description AS description,
+      draft.completed AS completed,
+      to_char(timezone('UTC', draft.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', draft.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM draft
+  ),
+  claim AS (
+    INSERT INTO idempotency_keys (user_id, key, fingerprint, response, created_at)
+    SELECT
+      %(owner)s::VARCHAR AS user_id,
+      %(idempotency_key)s::VARCHAR AS key,
+      %(fingerprint)s::VARCHAR AS fingerprint,
+      concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS response,
+      now() AS created_at
+    FROM task
+    ON CONFLICT (user_id, key) DO UPDATE
+    SET fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at
+    WHERE idempotency_keys.created_at < now() - interval '24 hours'
+    RETURNING idempotency_keys.response
+  ),
+  made AS (
+    INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
+    SELECT
+      draft.user_id AS user_id,
+      draft.id AS id,
+      draft.title AS title,
+      draft.description AS description,
+      draft.completed AS completed,
+      draft.created_at AS created_at,
+      draft.updated_at AS updated_at
+    FROM draft
+    WHERE EXISTS (SELECT claim.response FROM claim)
+  ),
+  earlier AS (
+    SELECT idempotency_keys.response AS response, idempotency_keys.fingerprint AS fingerprint
+    FROM idempotency_keys
+    WHERE
+      idempotency_keys.user_id = %(owner)s::VARCHAR
+      AND idempotency_keys.key = %(idempotency_key)s::VARCHAR
+      AND idempotency_keys.created_at >= now() - interval '24 hours'
+  )
+SELECT
+  (SELECT claim.response FROM claim) AS body,
+  (SELECT earlier.response FROM earlier) AS replay,
+  (SELECT earlier.fingerprint = %(fingerprint)s::VARCHAR AS anon_2 FROM earlier) AS same;
+
+-- UPDATE
+WITH
+  task AS (
+    UPDATE tasks
+    SET
+      title=CASE
+        WHEN jsonb_exists(CAST(%(changes)s::VARCHAR AS JSONB), 'title')
+        THEN CAST(jsonb_extract_path_text(CAST(%(changes)s::VARCHAR AS JSONB), 'title') AS VARCHAR)
+        ELSE tasks.title
+      END,
+      description=CASE
+        WHEN jsonb_exists(CAST(%(changes)s::VARCHAR AS JSONB), 'description')
+        THEN CAST(jsonb_extract_path_text(CAST(%(changes)s::VARCHAR AS JSONB), 'description') AS VARCHAR)
+        ELSE tasks.description
+      END,
+      completed=CASE
+        WHEN jsonb_exists(CAST(%(changes)s::VARCHAR AS JSONB), 'completed')
+        THEN CAST(jsonb_extract_path_text(CAST(%(changes)s::VARCHAR AS JSONB), 'completed') AS BOOLEAN)
+        ELSE tasks.completed
+      END,
+      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = %(task_id)s::BIGINT
+      AND (
+        %(if_match)s::TEXT[] IS NULL
+        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
+      )
+    RETURNING
+      tasks.id,
+      tasks.user_id,
+      tasks.title,
+      tasks.description,
+      tasks.completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+  )
+SELECT
+  (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body,
+  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
+
+-- COMPLETE
+WITH
+  task AS (
+    UPDATE tasks
+    SET
+      completed=coalesce(CAST(%(wanted)s AS BOOLEAN), NOT tasks.completed),
+      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = %(task_id)s::BIGINT
+      AND (
+        %(if_match)s::TEXT[] IS NULL
+        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
+      )
+    RETURNING
+      tasks.id,
+      tasks.user_id,
+      tasks.title,
+      tasks.description,
+      tasks.completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+  )
+SELECT
+  (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body,
+  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
+
+-- DELETE
+WITH
+  gone AS (
+    DELETE FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = %(task_id)s::BIGINT
+      AND (
+        %(if_match)s::TEXT[] IS NULL
+        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
+      )
+    RETURNING tasks.id
+  )
+SELECT
+  EXISTS (SELECT gone.id FROM gone) AS done,
+  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
+
+-- UPDATE_ALL
+WITH
+  changed AS (
+    UPDATE tasks
+    SET
+      completed=CAST(%(wanted)s AS BOOLEAN),
+      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+    RETURNING tasks.id
+  )
+SELECT count(*) AS number
+FROM changed;
+
+-- DELETE_ALL
+WITH
+  gone AS (
+    DELETE FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+    RETURNING tasks.id
+  )
+SELECT count(*) AS number
+FROM gone;
+
+-- READY
+SELECT 1 AS number;
+
+-- CLEAR_EXPIRED_KEYS
+-- param_1 = 1000
+WITH
+  cleared AS (
+    DELETE FROM idempotency_keys
+    WHERE
+      (idempotency_keys.user_id, idempotency_keys.key) IN (
+        SELECT idempotency_keys.user_id, idempotency_keys.key
+        FROM idempotency_keys
+        WHERE idempotency_keys.created_at < now() - interval '24 hours'
+        LIMIT %(param_1)s::INTEGER
+        FOR UPDATE SKIP LOCKED
+      )
+    RETURNING idempotency_keys.key
+  )
+SELECT count(*) AS number
+FROM cleared;
+
+-- NO_ACCOUNT_ID
+SELECT count(*) AS number
+FROM pg_attribute
+WHERE
+  pg_attribute.attrelid = CAST('users' AS REGCLASS)
+  AND pg_attribute.attname = 'account_id'
+  AND NOT pg_input_is_valid(%(user_id)s::VARCHAR, format_type(pg_attribute.atttypid, NULL));
