@@ -54,7 +54,7 @@ def sql() -> str:
     parts = ["-- Every statement as PostgreSQL gets it, with each %(name)s as a parameter. Written by: make sql"]
     for name, statement in statements():
         text = " ".join(statement.sql.decode().split())
-        constants = [f"-- {key} = {value}" for key, value in statement.constants.items() if f"%({key})s" in text]
+        constants = [f"-- {key} = {value}" for key, value in statement.constants.items()]
         parts.append("\n".join([f"-- {name}", *constants, *_lines(text)]) + ";")
     return "\n\n".join(parts) + "\n"
 

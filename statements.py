@@ -31,7 +31,7 @@ class UnownedStatement(Generic[Row]):
         compiled = expression.compile(dialect=POSTGRES)
         self.row = row
         self.sql = str(compiled).encode()
-        self.constants = {name: bound.value for name, bound in compiled.binds.items() if bound.value is not None}
+        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
         """What Python literals in the expression have become; ``literal_column`` makes them part of the SQL."""
 
 
