@@ -2,8 +2,9 @@
 
 import asyncio
 import select
-from collections import deque
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,13 +17,23 @@ from config import Settings
 from embedded.home import EmbeddedServerError
 from embedded.server import EmbeddedServer
 from problems import Unavailable
+from turns import Full, Turns
 
-# Unless the URL has its own. A connection that a firewall has forgotten is noticed while it is idle.
-DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# Unless the URL has its own. A connection that a firewall has forgotten is noticed while it is idle, and one whose
+# other end is gone while it is used.
+DEFAULTS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 # PostgreSQL would go on planning LIST anew for each request, which costs twice what running it does.
 GENERIC_PLANS = "-c plan_cache_mode=force_generic_plan"
 
 CANCEL_SECONDS = 1.0
+LIFE_SECONDS = 1800.0  # then a connection is opened anew, and a failover or new settings are found
+MOST_WAITING, MOST_WAITING_OF_ONE = 1000, 100
 
 T = TypeVar("T")
 
@@ -33,6 +44,8 @@ class Connection(psycopg.AsyncConnection[Any]):
     limit: float | None = None
     supply: "Connections | None" = None
     """Where ``close`` gives the connection back to, while it is lent."""
+    owner = ""
+    """Whose statement it runs."""
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Everything that is said to the server goes through here (psycopg's own method).
@@ -61,9 +74,9 @@ class Connection(psycopg.AsyncConnection[Any]):
             supply, self.supply = self.supply, None
             await supply.take_back(self)
 
-    def is_alive(self) -> bool:
+    def is_usable(self) -> bool:
         # An idle connection has nothing to say: where there is something to read, the server has closed it.
-        return not self._poller.poll(0)
+        return not self._poller.poll(0) and time.monotonic() < self._ends
 
     async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
         """Run a statement in one round trip, and return its first row as a tuple."""
@@ -72,10 +85,14 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     def keep(self) -> None:
         """Make what one statement after another can use: autocommit leaves nothing in a cursor."""
+        self._ends = time.monotonic() + LIFE_SECONDS
         self._kept_cursor = self.cursor()
         self._poller = select.poll()
         self._poller.register(self.pgconn.socket, select.POLLIN)
 
+
+borrower: ContextVar[str] = ContextVar("borrower")
+"""For whom a session takes its connection: SQLAlchemy calls ``Connections.lend`` by itself, with nothing to tell."""
 
 Connect = Callable[[], Coroutine[Any, Any, Connection]]
 
@@ -117,32 +134,36 @@ def embedded_connector(server: EmbeddedServer, settings: Settings, limit: float 
 
 
 class Connections:
-    """At most ``size`` connections, kept while they live; who waits for one is served in order."""
+    """At most ``size`` connections, kept while they live; who waits for one is served in order.
+
+    One owner holds at most half of them, so that nobody's load is everybody's.
+    """
 
     def __init__(self, connect: Connect, size: int, patience: float) -> None:
         """``patience`` is how many seconds a request waits for a connection."""
         self._connect = connect
         self._patience = patience
-        self._free = size
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns(size, MOST_WAITING)
+        self._share = (size + 1) // 2
+        self._owners: dict[str, Turns] = {}
         self._idle: list[Connection] = []
 
-    async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
+    async def fetch(self, sql: bytes, values: Mapping[str, Any], owner: str = "") -> Any:
         """Run a statement on one of the connections; see ``Connection.fetch``.
 
         Raises:
             Unavailable: all connections are busy.
             psycopg.Error: there is no connection to be had, or the statement failed.
         """
-        connection = await self._take()
+        connection = await self._take(owner)
         try:
             return await connection.fetch(sql, values)
         finally:
             await self.take_back(connection)
 
     async def lend(self) -> Connection:
-        """A connection in a transaction, until it is closed. Raises as ``fetch``."""
-        connection = await self._take()
+        """A connection in a transaction for the ``borrower``, until it is closed. Raises as ``fetch``."""
+        connection = await self._take(borrower.get())
         connection.supply = self
         try:
             await connection.set_autocommit(False)
@@ -159,49 +180,56 @@ class Connections:
                     await connection.set_autocommit(True)
                 self._idle.append(connection)
             else:
+                broken = connection.broken
                 await connection.close()
+                if broken:  # what cut this one may have cut all, without a word
+                    await self.close()
         finally:
-            self._leave()
+            self._leave(connection.owner)
 
     async def close(self) -> None:
         """Close what is idle."""
         while self._idle:
             await self._idle.pop().close()
 
-    async def _take(self) -> Connection:
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait()
+    async def _take(self, owner: str) -> Connection:
+        await self._enter(owner)
         try:
             while self._idle:
                 connection = self._idle.pop()
-                if connection.is_alive():
-                    return connection
+                if connection.is_usable():
+                    break
                 await connection.close()
-            return await self._connect()
+            else:
+                connection = await self._connect()
         except BaseException:
-            self._leave()
+            self._leave(owner)
             raise
+        connection.owner = owner
+        return connection
 
-    async def _wait(self) -> None:
-        """Wait for the place of somebody who leaves."""
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+    async def _enter(self, owner: str) -> None:
+        own = self._owners.get(owner)
+        if own is None:
+            own = self._owners[owner] = Turns(self._share, MOST_WAITING_OF_ONE)
         try:
-            async with asyncio.timeout(self._patience):
-                await place
+            await own.enter(self._patience)
+        except Full:
+            raise Unavailable("Your other requests keep the database busy.") from None
+        try:
+            await self._turns.enter(self._patience)
         except BaseException as error:
-            if place.done() and not place.cancelled():
-                self._leave()  # it came at the very moment
-            if isinstance(error, TimeoutError):
+            self._leave_own(owner)
+            if isinstance(error, Full):
                 raise Unavailable("All connections to the database are busy.") from None
             raise
 
-    def _leave(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1
+    def _leave(self, owner: str) -> None:
+        self._turns.leave()
+        self._leave_own(owner)
+
+    def _leave_own(self, owner: str) -> None:
+        own = self._owners[owner]
+        own.leave()
+        if own.unused:
+            del self._owners[owner]

@@ -86,8 +86,8 @@ class Database:
         assert self._settings.database_url  # noqa: S101 (without one, there is an embedded server)
         return connector(self._settings.database_url.get_secret_value(), self._settings, limit)
 
-    async def fetch(self, statement: UnownedStatement[Row], values: Mapping[str, Any]) -> Row:
-        """Run one statement in one round trip, and return its one row.
+    async def fetch(self, statement: UnownedStatement[Row], values: Mapping[str, Any], owner: str = "") -> Row:
+        """Run one statement in one round trip, and return its one row; ``owner`` is whose share it takes.
 
         Raises:
             Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
@@ -100,7 +100,7 @@ class Database:
         if statement.constants:
             values = {**statement.constants, **values}
         try:
-            row = await self._run(statement, values)
+            row = await self._run(statement, values, owner)
         except psycopg.Error as error:
             if problem := problem_of(error):
                 logger.warning("%s %s", problem.detail, first_line(error))
@@ -108,15 +108,15 @@ class Database:
             raise
         return statement.row(*row)
 
-    async def _run(self, statement: UnownedStatement[Any], values: Mapping[str, Any]) -> Any:
+    async def _run(self, statement: UnownedStatement[Any], values: Mapping[str, Any], owner: str) -> Any:
         for pause in RETRY_PAUSES:
             try:
-                return await self._connections.fetch(statement.sql, values)
+                return await self._connections.fetch(statement.sql, values, owner)
             except psycopg.Error as error:
                 if error.sqlstate not in ROLLED_BACK:
                     raise
                 await asyncio.sleep(pause)
-        return await self._connections.fetch(statement.sql, values)
+        return await self._connections.fetch(statement.sql, values, owner)
 
     async def lacks_account(self, owner: str, error: psycopg.Error) -> bool:
         """Whether a statement failed because the owner has no account in BETTER_AUTH_USER_TABLE."""

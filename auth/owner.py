@@ -11,6 +11,7 @@ from fastapi.security.base import SecurityBase
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from auth.scope import OwnerBoundSession
+from connections import borrower
 from db import Database
 from problems import Problem, no_account
 from statements import OWNER, Statement
@@ -48,7 +49,7 @@ class OwnerSession(AsyncSession):
             raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.py.")
         values[OWNER.key] = self.owner
         try:
-            return await self.database.fetch(statement, values)
+            return await self.database.fetch(statement, values, self.owner)
         except psycopg.Error as error:
             if await self.database.lacks_account(self.owner, error):
                 raise no_account() from None
@@ -57,6 +58,7 @@ class OwnerSession(AsyncSession):
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
         self._closing.push_async_callback(self.close)
+        borrower.set(self.owner)
         session = OwnerBoundSession(self.owner, self.database.engine.sync_engine)
         self._assign_proxied(session)
         return session
