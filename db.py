@@ -24,6 +24,7 @@ from statements import UnownedStatement
 logger = logging.getLogger(__name__)
 
 HEALING_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 # Before a statement that the server has rolled back is run again: whoever was in its way goes first.
 RETRY_PAUSES = (0.0, 0.02, 0.1)
 CLEARING_SECONDS = 3600.0
@@ -37,7 +38,9 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._embedded: EmbeddedServer | None = None
-        self._migrated = False
+        self._not_ready = "The database is not ready yet."
+        self._checking = asyncio.Lock()
+        self._checked: tuple[float, Unavailable | None] = (0.0, None)
         self._healing: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
         self._next_clearing = 0.0
@@ -93,8 +96,8 @@ class Database:
             Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
             psycopg.Error: the statement itself is at fault.
         """
-        if not self._migrated:
-            raise Unavailable("The database is not ready yet.")
+        if self._not_ready:
+            raise Unavailable(self._not_ready)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", statement.sql.decode())
         if statement.constants:
@@ -129,8 +132,18 @@ class Database:
         return False
 
     async def check(self) -> None:
-        """Raise ``Unavailable`` where a request would."""
-        await self.fetch(queries.READY, {})
+        """Raise ``Unavailable`` where a request would. Remembered for a second, since anybody may ask."""
+        async with self._checking:
+            until, problem = self._checked
+            if time.monotonic() > until:
+                try:
+                    await self.fetch(queries.READY, {})
+                    problem = None
+                except Unavailable as error:
+                    problem = error
+                self._checked = (time.monotonic() + CHECK_SECONDS, problem)
+        if problem:
+            raise Unavailable(problem.detail)
 
     def clear_expired_keys(self) -> None:
         """Clear what idempotency keys leave behind, in the background, at most once in a while.
@@ -150,9 +163,11 @@ class Database:
         try:
             await migrate(self.connector(), self._settings.better_auth_user_table)
         except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError, LookupError) as error:
+            problem = problem_of(error)
+            self._not_ready = problem.detail if problem else "The database is not ready yet."
             logger.warning("Waiting for the database: %s", first_line(error))
             return False
-        self._migrated = True
+        self._not_ready = ""
         return True
 
     async def _migrate_when_back(self) -> None:

@@ -1,35 +1,75 @@
-"""What a failed statement means: to be run again, to be told as a 503, or a mistake of ours.
+"""What an error of the database means: to be run again, to be told as a 503, or a mistake of ours.
 
-The five letters are SQLSTATE codes (PostgreSQL documentation, appendix A).
+The codes are SQLSTATE (PostgreSQL documentation, appendix A). A connection that can't be opened has none, only
+libpq's words: those that are recognised are told in ours, which name no host, user or database.
 """
 
 import psycopg
 
-from problems import Problem, Unavailable
+from problems import Unavailable
 
-UNAVAILABLE = {
-    "57014": "The database took too long to answer.",  # cancelled by our own time limit, or by the server's
-    "55P03": "The database took too long to answer.",  # lock_timeout, where the server has one
-    "25006": "The database takes no changes at the moment.",  # a standby, as during a failover
-    # A transaction pooler gave the connection to another client meanwhile.
-    "26000": "The database needs DATABASE_PREPARE=false.",
-    "42P05": "The database needs DATABASE_PREPARE=false.",
-}
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
 ROLLED_BACK = {"57P01", "40P01", "40001"}
 FOREIGN_KEY = "23503"
 # A value that its column's type can't hold.
 INVALID_VALUE = {"22P02", "22003"}
 
+TOO_LONG = "The database took too long to answer."
+OUT_OF_REACH = "The database can't be reached."
+FULL = "The database has no connection left for this service."
+STARTING = "The database is starting or stopping."
+UNAVAILABLE = {
+    "57014": TOO_LONG,  # cancelled by our own time limit, or by the server's
+    "55P03": TOO_LONG,  # lock_timeout, where the server has one
+    "25006": "The database takes no changes at the moment.",  # a standby, as during a failover
+    # A transaction pooler gave the connection to another client meanwhile.
+    "26000": "The database needs DATABASE_PREPARE=false.",
+    "42P05": "The database needs DATABASE_PREPARE=false.",
+    "53100": "The database's disk is full.",
+    "53200": "The database is out of memory.",
+    "53300": FULL,
+    "57P01": STARTING,
+    "57P02": STARTING,
+    "57P03": STARTING,
+    "57P04": "The database is gone.",
+    "57P05": OUT_OF_REACH,
+    "58030": "The database can't use its disk.",
+}
+REFUSED = {
+    "password authentication failed": "The database refuses the password.",
+    "no password supplied": "The database asks for a password.",
+    "no pg_hba.conf entry": "The database refuses this user, or a connection without TLS.",
+    "does not support SSL": "The database offers no TLS, which DATABASE_URL asks for.",
+    "does not exist": "There is no such database or user.",
+    "certificate": "The database's certificate is not trusted.",
+    "too many connections": FULL,
+    "too many clients": FULL,
+    "remaining connection slots": FULL,
+    "is starting up": STARTING,
+    "is shutting down": STARTING,
+    "in recovery mode": STARTING,
+    "resolve host": "The database's host has no address.",
+    "name or service not known": "The database's host has no address.",
+    "Connection refused": "The database's port is closed.",
+    "timeout": "The database's host does not answer.",
+    "no such file": "The database's socket is not there.",
+}
 
-def problem_of(error: psycopg.Error) -> Problem | None:
+
+def problem_of(error: BaseException | None) -> Unavailable | None:
     """What to tell the client; None where the statement itself is at fault."""
-    state = error.sqlstate or ""
-    if detail := UNAVAILABLE.get(state):
-        return Unavailable(detail)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return Unavailable("The database can't be reached.")
-    return None
+    error = getattr(error, "orig", error)  # SQLAlchemy's is about one of psycopg's
+    if not isinstance(error, psycopg.Error):
+        return None
+    if error.sqlstate:
+        detail = UNAVAILABLE.get(error.sqlstate)
+        if detail is None and error.sqlstate[:2] in {"08", "53", "57", "58"}:
+            detail = OUT_OF_REACH
+        return Unavailable(detail) if detail else None
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return None
+    words = str(error).lower()
+    return Unavailable(next((told for said, told in REFUSED.items() if said.lower() in words), OUT_OF_REACH))
 
 
 def first_line(error: BaseException) -> str:

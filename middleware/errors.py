@@ -77,7 +77,7 @@ def _pointer(location: Iterable[str | int]) -> str:
 
 async def _on_database_error(request: Request, error: DBAPIError) -> Response:
     """A session's statement failed; those of ``fetch`` are told from each other where they run."""
-    problem = problem_of(error.orig) if isinstance(error.orig, psycopg.Error) else None
+    problem = problem_of(error)
     if problem is None:
         raise error
     logger.warning("%s %s", problem.detail, first_line(error))

@@ -50,9 +50,10 @@ def upgrade(connection: Connection) -> None:
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-    # Whoever waits for a table's lock makes all others wait behind: give up soon, and try again.
+    # Whoever waits for a table's lock makes all others wait behind, and a start should not wait for one that
+    # another holds for good: give up soon, and try again.
     connection.execute(text("SET LOCAL lock_timeout = '3s'"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
     config = alembic_config(connection)
     current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

@@ -1,0 +1,115 @@
+"""``/health/ready`` says what is wrong with the database, and nothing that is nobody's business."""
+
+import contextlib
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx2
+import psycopg
+import pytest
+
+from config import Settings
+from main import create_app
+from tests.support.proxy import proxied
+from tests.support.service import SECRET, User, check_problem, serve, wait_until
+
+HIDDEN = "hunter2"
+
+
+@pytest.fixture(scope="module")
+def guarded(database_url: str) -> str:
+    """A user of the database who needs a password."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")  # other test processes do the same
+        [(hba,)] = connection.execute("SHOW hba_file").fetchall()
+        line = f"local all {HIDDEN} scram-sha-256\n"
+        if line not in (text := Path(hba).read_text()):
+            Path(hba).write_text(line + text)
+        role = f"CREATE ROLE {HIDDEN} LOGIN PASSWORD 'right'"
+        connection.execute(f"DO $$ BEGIN {role}; EXCEPTION WHEN duplicate_object THEN END $$".encode())
+        connection.execute("SELECT pg_reload_conf()")
+    return database_url
+
+
+@pytest.fixture(scope="module")
+def closed_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+AWAY: dict[str, tuple[str, str]] = {
+    "a closed port": (f"postgresql://{HIDDEN}@127.0.0.1:{{port}}/x", "port is closed"),
+    "an unknown name": (f"postgresql://{HIDDEN}@{HIDDEN}.invalid/x", "host has no address"),
+    "a wrong password": (f"postgresql://{HIDDEN}:wrong@/postgres?host={{sockets}}", "refuses the password"),
+    "no password": (f"postgresql://{HIDDEN}@/postgres?host={{sockets}}", "asks for a password"),
+    "a missing database": (f"postgresql://postgres@/{HIDDEN}?host={{sockets}}", "no such database"),
+    "no TLS": (f"postgresql://{HIDDEN}@127.0.0.1:{{plain}}/x?sslmode=require", "offers no TLS"),
+    "no socket": (f"postgresql://{HIDDEN}@/x?host=/{HIDDEN}", "socket is not there"),
+}
+
+
+@pytest.mark.parametrize("name", AWAY)
+def test_a_database_that_is_away_at_start_is_told_apart(
+    guarded: str, closed_port: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, words = AWAY[name]
+    sockets = guarded.partition("host=")[2]
+    with without_tls() as port:
+        url = url.format(port=closed_port, sockets=quote(sockets), plain=port)
+        settings = Settings(_env_file=None, database_url=url, better_auth_secret=SECRET)
+        with serve(create_app(settings)) as base, httpx2.Client(base_url=base) as client:
+            for address in ("/health/ready", "/api/x/tasks"):
+                response = client.get(address, headers=User(client, "x").headers)
+                assert words in check_problem(response, 503)["detail"]
+                assert HIDDEN not in response.text
+            assert client.get("/health").status_code == 200
+    assert "Waiting for the database" in caplog.text
+
+
+@contextlib.contextmanager
+def without_tls() -> Iterator[int]:
+    """The port of a server that answers the question for TLS with no, as PostgreSQL does where it has none."""
+
+    class Refusal(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(8)
+            self.request.sendall(b"N")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_readiness_is_remembered_for_a_second(database_url: str) -> None:
+    with proxied(database_url) as wire:
+        settings = Settings(_env_file=None, database_url=wire.url, better_auth_secret=SECRET)
+        with serve(create_app(settings)) as base, httpx2.Client(base_url=base) as client:
+            wait_until(lambda: client.get("/health/ready").status_code == 200)
+            wire.proxy.messages.clear()
+            started = time.monotonic()
+            while time.monotonic() - started < 0.3:
+                assert client.get("/health/ready").status_code == 200
+            assert wire.proxy.messages.count("E") <= 1
+
+
+def test_a_migration_that_somebody_else_holds_up_is_waited_for(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(7461736500)")
+        settings = Settings(_env_file=None, database_url=empty_database, better_auth_secret=SECRET)
+        started = time.monotonic()
+        with serve(create_app(settings)) as base, httpx2.Client(base_url=base) as client:
+            assert time.monotonic() - started < 5
+            assert "too long" in check_problem(client.get("/health/ready"), 503)["detail"]
+            holder.rollback()
+            wait_until(lambda: client.get("/health/ready").status_code == 200)
+            stopping = time.monotonic()
+        assert time.monotonic() - stopping < 5
