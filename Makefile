@@ -62,7 +62,7 @@ bench/.venv/installed: bench/requirements.txt
 lock: $(VENV)/installed ## pin the newest versions of all dependencies
 	$(py) -m uv pip compile --upgrade $(lock) requirements.in -o requirements.txt
 	$(py) -m uv pip compile --upgrade $(lock) requirements-dev.in -o requirements-dev.txt
-lock = --quiet --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
+lock = --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 
 clean: ## remove the embedded database, the virtual environment and caches
 	@$(needs_python)

@@ -83,6 +83,22 @@ def _table_name(value: str) -> str:
     return value
 
 
+def _rate_limit(value: str) -> str:
+    from limits import parse  # noqa: PLC0415 (most services have none)
+
+    try:
+        parse(value)
+    except ValueError:
+        raise ValueError("must be a number of requests and a time, such as 100/minute") from None
+    return value
+
+
+def _store(value: str) -> str:
+    if not re.match(r"(memory|redis|rediss|valkey|memcached)://", value):
+        raise ValueError("must be memory://, or the redis://, valkey:// or memcached:// address of a shared store")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
@@ -109,6 +125,8 @@ class Settings(BaseSettings):
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
+    rate_limit: Annotated[str, AfterValidator(_rate_limit)] | None = None
+    rate_limit_store: Annotated[str, AfterValidator(_store)] = "memory://"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Annotated[Literal["text", "json"], BeforeValidator(str.lower)] = "text"
     access_log: bool = True

@@ -18,7 +18,8 @@ from middleware.startup import StartupMiddleware
 from routes import docs, health, tasks
 from routes.http.openapi import complete_document
 
-READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-Id", "X-Total-Count"]
+READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"]
+READABLE_HEADERS += ["X-Request-Id", "X-Total-Count"]
 SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
 METHODS = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
 

@@ -11,12 +11,13 @@ from fastapi.security.base import SecurityBase
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from auth.scope import OwnerBoundSession
+from auth.tokens import Authenticator
 from connections import borrower
 from db import Database
 from problems import Problem, no_account
 from statements import OWNER, Statement
 
-VERIFIED = "task_api.owner"
+VERIFIED, LIMITED = "task_api.owner", "task_api.rate_limit"
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
@@ -72,13 +73,16 @@ async def authenticate(request: Request) -> str:
     """The owner whom the token was issued for, who must be the one in the path: verified once a request.
 
     Raises:
-        Problem: 401 or 403.
+        Problem: 401, 403, or 429 where there is a rate limit.
     """
     owner: str | None = request.scope.get(VERIFIED)
     if owner is None:
-        owner = await request.app.state.authenticator.owner(request)
+        authenticator: Authenticator = request.app.state.authenticator
+        owner = await authenticator.owner(request)
         if owner != request.path_params["user_id"]:
             raise Problem(403, "The token belongs to another user than this address.")
+        if authenticator.limit:
+            request.scope[LIMITED] = await authenticator.limit.count(owner)
         request.scope[VERIFIED] = owner
     return owner
 

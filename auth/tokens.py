@@ -15,6 +15,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from starlette.requests import HTTPConnection
 
 from auth.keys import CLOCK_SKEW, InvalidToken, Keys, KeySet
+from auth.limit import RateLimit
 from auth.secret import SecretKey
 from config import Settings
 from problems import unauthorized
@@ -38,6 +39,7 @@ class Authenticator:
             self.keys = KeySet(settings, on_change=self._remembered.clear)
         else:
             self.keys = SecretKey(settings)
+        self.limit = RateLimit(settings.rate_limit, settings.rate_limit_store) if settings.rate_limit else None
 
     async def owner(self, connection: HTTPConnection) -> str:
         """The user id that the request's token was issued for.

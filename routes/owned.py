@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auth.owner import authenticate
+from auth.owner import LIMITED, authenticate
 from routes.http.body import JsonRequest
 from routes.http.conditions import is_known
 from routes.http.query import check_query, query_fields
@@ -34,6 +34,8 @@ class OwnedRoute(APIRoute):
                 request = JsonRequest(request.scope, request.receive)
                 await request.check_content_type()
             response = await handle(request)
+            if limited := request.scope.get(LIMITED):
+                response.headers.update(limited)
             if reads and is_known(request, response):
                 return _not_modified(response)
             return response
