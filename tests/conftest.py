@@ -18,10 +18,12 @@ from config import Settings
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
 
-# After that, since main reads them.
+# After that, since it reads them.
+import main  # noqa: F401
 from embedded.server import EmbeddedServer
-from main import create_app
-from tests.support.service import SECRET, User, serve, server_is_gone, wait_until
+from tests.support.mistakes import watching_for_mistakes
+from tests.support.proxy import RunningProxy, Watched, proxied
+from tests.support.service import User, running, server_is_gone, settings_for, wait_until
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
@@ -57,6 +59,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    """A call that blocks the event loop of a service is an error in it."""
+    with watching_for_mistakes():
+        yield
+
+
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
     server = EmbeddedServer(Path(os.environ[DATA_DIR]))
@@ -66,18 +75,12 @@ def database_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
-    return Settings(_env_file=None, database_url=database_url, better_auth_secret=SECRET)
+    return settings_for(database_url)
 
 
 @pytest.fixture(scope="session")
-def service(settings: Settings) -> Iterator[str]:
-    with serve(create_app(settings)) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def session_client(service: str) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=service, timeout=30, limits=httpx2.Limits(max_connections=100)) as client:
+def session_client(database_url: str) -> Iterator[httpx2.Client]:
+    with running(database_url) as client:
         yield client
 
 
@@ -94,6 +97,20 @@ def user(client: httpx2.Client) -> User:
 @pytest.fixture
 def stranger(client: httpx2.Client) -> User:
     return User(client)
+
+
+@pytest.fixture
+def wire(database_url: str) -> Iterator[RunningProxy]:
+    """The way to the database, which can be watched, delayed and cut."""
+    with proxied(database_url) as running_proxy:
+        yield running_proxy
+
+
+@pytest.fixture(scope="module")
+def watched(database_url: str) -> Iterator[Watched]:
+    """A service whose one connection to the database is watched."""
+    with proxied(database_url) as way, running(way.url, database_pool_size=1) as client:
+        yield Watched(client, way.proxy)
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ import httpx2
 import psycopg
 import pytest
 
-from config import Settings
-from main import create_app
-from tests.support.proxy import RunningProxy, proxied
-from tests.support.service import SECRET, User, check_problem, serve, wait_until
+from tests.support.proxy import RunningProxy
+from tests.support.service import User, check_problem, running, wait_until
 
 
 def etag(user: User, task: dict[str, Any]) -> str:
@@ -212,16 +210,9 @@ def test_two_keys_are_none(user: User) -> None:
 
 
 @pytest.fixture
-def wire(database_url: str) -> Iterator[RunningProxy]:
-    with proxied(database_url) as running:
-        yield running
-
-
-@pytest.fixture
 def fresh(wire: RunningProxy) -> Iterator[User]:
     """A user of a service of its own, behind a wire that can be cut."""
-    settings = Settings(_env_file=None, database_url=wire.url, better_auth_secret=SECRET)
-    with serve(create_app(settings)) as url, httpx2.Client(base_url=url) as client:
+    with running(wire.url) as client:
         yield User(client)
 
 

@@ -6,8 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,11 +13,11 @@ import pytest
 from config import Settings
 from main import create_app
 from tests.support.process import ROOT, run_service
-from tests.support.service import SECRET, server_is_gone, wait_until
+from tests.support.service import SECRET, data_folder, settings_for
 
 README = (ROOT / "README.md").read_text()
 SETTINGS = {name.upper() for name in Settings.model_fields}
-DOCUMENT = create_app(Settings(_env_file=None, better_auth_secret=SECRET)).openapi()
+DOCUMENT = create_app(settings_for()).openapi()
 
 
 def section(title: str) -> str:
@@ -45,14 +43,14 @@ def test_the_documented_defaults_are_the_real_ones(source: str, monkeypatch: pyt
         "example": r"^#(\w+)=(.+)$",
     }
     text = section("Configure it") if source == "table" else (ROOT / ".env.example").read_text()
-    defaults = Settings(_env_file=None)
+    defaults = settings_for(better_auth_secret=None)
     stated = dict(re.findall(lines[source], text, re.MULTILINE))
     for optional in [name for name, value in defaults if value is None or value == []]:
         stated.pop(optional.upper(), None)
     assert len(stated) >= 9
     for name, value in stated.items():
         monkeypatch.setenv(name, value)
-    assert Settings(_env_file=None) == defaults
+    assert settings_for(better_auth_secret=None) == defaults
 
 
 def test_the_curl_tour_works_when_pasted() -> None:
@@ -60,15 +58,11 @@ def test_the_curl_tour_works_when_pasted() -> None:
     here = os.path.relpath(sys.prefix, ROOT)
     make = shlex.join(["make", "-s", "-C", str(ROOT), f"VENV={here}", "-o", f"{here}/installed"])
     tour = [line.replace("make -s", make) for line in commands(section("Try it"))]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        secret = {"BETTER_AUTH_SECRET": SECRET}  # README's reader needs none, but may have a .env of their own here
-        with run_service(folder, environment=secret) as service:
-            script = "\n".join(f"{line}; echo" for line in tour).replace("http://localhost:8000", service.url())
-            environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "DATA_DIR": str(folder / ".data"), **secret}
-            output = subprocess.check_output(["sh", "-ec", script], env=environment, text=True)
-        wait_until(lambda: server_is_gone(folder / ".data"))
+    secret = {"BETTER_AUTH_SECRET": SECRET}  # README's reader needs none, but may have a .env of their own here
+    with data_folder() as folder, run_service(folder, environment=secret) as service:
+        script = "\n".join(f"{line}; echo" for line in tour).replace("http://localhost:8000", service.url())
+        environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "DATA_DIR": str(folder / ".data"), **secret}
+        output = subprocess.check_output(["sh", "-ec", script], env=environment, text=True)
     bodies = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
     assert [body["title"] for body in bodies[:2]] == ["Buy milk", "Call Bob"]
     assert bodies[2] == bodies[:2]

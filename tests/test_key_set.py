@@ -1,7 +1,6 @@
 """The key set through rotation, outages and floods."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,11 +13,9 @@ from starlette.requests import HTTPConnection
 from auth import keys
 from auth.keys import usable_keys
 from auth.tokens import Authenticator
-from config import Settings
-from main import create_app
 from problems import Problem
 from tests.support.key_server import KeyServer, key_server, private_key, public_jwk
-from tests.support.service import check_problem, serve, wait_until
+from tests.support.service import check_problem, running, settings_for, wait_until
 
 KEY, NEW_KEY = private_key("EdDSA"), private_key("EdDSA")
 PUBLISHED, NEW_PUBLISHED = public_jwk(KEY, "EdDSA", "one"), public_jwk(NEW_KEY, "EdDSA", "two")
@@ -37,13 +34,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "FLOOR_SECONDS", 0.0)
     monkeypatch.setattr(keys, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(keys, "REFRESH_SECONDS", 0.05)
-
-
-@contextlib.contextmanager
-def api_for(server: KeyServer, database_url: str, **changes: Any) -> Iterator[httpx2.Client]:
-    settings = Settings(_env_file=None, database_url=database_url, better_auth_url=server.url, **changes)
-    with serve(create_app(settings)) as url, httpx2.Client(base_url=url) as client:
-        yield client
 
 
 def status(api: httpx2.Client, token: str) -> int:
@@ -73,7 +63,7 @@ def test_known_keys_are_kept_while_the_key_server_fails(
     server: KeyServer, database_url: str, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
     monkeypatch.setattr(keys, "FETCH_SECONDS", 0.5)
-    with api_for(server, database_url) as api:
+    with running(database_url, better_auth_url=server.url) as api:
         assert status(api, server.token(KEY)) == 200
         for name, value in FAILURES[failure].items():
             setattr(server, name, value)
@@ -92,7 +82,7 @@ def test_without_any_key_it_is_503_until_the_key_server_is_back(
 ) -> None:
     for name, value in FAILURES[failure].items():
         setattr(server, name, value)
-    with api_for(server, database_url) as api:
+    with running(database_url, better_auth_url=server.url) as api:
         headers = {"Authorization": f"Bearer {server.token(KEY)}"}
         check_problem(api.get("/api/alice/tasks", headers=headers), 503)
         assert "key server" in check_problem(api.get("/health/ready"), 503)["detail"]
@@ -110,7 +100,7 @@ def test_a_new_key_works_at_once_and_the_old_one_until_it_is_withdrawn(
     server: KeyServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "REFRESH_SECONDS", 1e9)
-    with api_for(server, database_url) as api:
+    with running(database_url, better_auth_url=server.url) as api:
         old = server.token(KEY)
         assert status(api, old) == 200
         server.keys = [PUBLISHED, NEW_PUBLISHED]
@@ -124,7 +114,7 @@ def test_a_new_key_works_at_once_and_the_old_one_until_it_is_withdrawn(
 
 @pytest.mark.usefixtures("quick")
 def test_a_withdrawn_key_is_refused_without_anyone_asking(server: KeyServer, database_url: str) -> None:
-    with api_for(server, database_url) as api:
+    with running(database_url, better_auth_url=server.url) as api:
         remembered = server.token(KEY)
         assert status(api, remembered) == 200
         server.keys = [NEW_PUBLISHED]
@@ -146,19 +136,18 @@ def test_a_withdrawn_key_is_refused_within_five_minutes() -> None:
     ],
 )
 def test_the_key_set_s_address_and_the_issuer_follow_from_better_auth_s_url(url: str, address: str) -> None:
-    settings = Settings(_env_file=None, better_auth_url=url)
+    settings = settings_for(better_auth_url=url)
     assert settings.key_set_url == address
     assert settings.better_auth_origin == "https://a.example"
 
 
 def test_issuer_audience_and_address_can_be_set_apart(server: KeyServer, database_url: str) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "better_auth_url": "https://app.example.com",
         "jwt_jwks_url": f"{server.url}/api/auth/jwks",
         "jwt_audience": ["tasks", "https://app.example.com"],
     }
-    settings = Settings(_env_file=None, database_url=database_url, **changes)  # type: ignore[arg-type]
-    with serve(create_app(settings)) as url, httpx2.Client(base_url=url) as api:
+    with running(database_url, **changes) as api:
         assert status(api, server.token(KEY, iss="https://app.example.com", aud="tasks")) == 200
         assert (
             status(api, server.token(KEY, iss="https://app.example.com", aud=["x", "https://app.example.com"])) == 200
@@ -205,7 +194,7 @@ def test_a_flood_of_unknown_keys_causes_a_handful_of_fetches_and_hinders_nobody(
     server.delay = 0.2
 
     async def run() -> None:
-        authenticator = Authenticator(Settings(_env_file=None, better_auth_url=server.url))
+        authenticator = Authenticator(settings_for(better_auth_url=server.url))
         await authenticator.keys.__aenter__()
         assert await authenticator.owner(connection(server.token(KEY))) == "alice"
         refused = 0
@@ -234,7 +223,7 @@ def test_waiting_requests_share_one_fetch(server: KeyServer) -> None:
     server.delay = 0.2
 
     async def run() -> None:
-        authenticator = Authenticator(Settings(_env_file=None, better_auth_url=server.url))
+        authenticator = Authenticator(settings_for(better_auth_url=server.url))
         tokens = [server.token(KEY, number=number) for number in range(50)]
         owners = await asyncio.gather(*(authenticator.owner(connection(token)) for token in tokens))
         assert set(owners) == {"alice"}
@@ -247,7 +236,7 @@ def test_the_memory_of_tokens_is_bounded(server: KeyServer, monkeypatch: pytest.
     monkeypatch.setattr("auth.tokens.REMEMBERED_TOKENS", 10)
 
     async def run() -> None:
-        authenticator = Authenticator(Settings(_env_file=None, better_auth_url=server.url))
+        authenticator = Authenticator(settings_for(better_auth_url=server.url))
         for number in range(50):
             assert await authenticator.owner(connection(server.token(KEY, number=number))) == "alice"
         assert len(authenticator._remembered) == 10

@@ -15,7 +15,7 @@ from config import Settings
 from db import Database
 from migrations import upgrade
 from migrations.upgrade import alembic_config, transaction
-from tests.support.service import SECRET
+from tests.support.service import settings_for
 
 
 def test_migrations_and_models_agree(settings: Settings) -> None:
@@ -33,9 +33,7 @@ def test_migrations_and_models_agree(settings: Settings) -> None:
 def test_the_reference_to_better_auth_s_table_is_no_difference(empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
         connection.execute('CREATE TABLE "user" (id uuid PRIMARY KEY, "createdAt" timestamptz)')
-    settings = Settings(
-        _env_file=None, database_url=empty_database, better_auth_secret=SECRET, better_auth_user_table="user"
-    )
+    settings = settings_for(empty_database, better_auth_user_table="user")
 
     async def draft() -> tuple[str, str]:
         async with Database(settings) as database, transaction(database.connector()) as connection:

@@ -5,9 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
@@ -16,7 +14,7 @@ import pytest
 from config import load_settings, misspelt
 from logs import JsonFormatter, TextFormatter
 from tests.support.process import ROOT, run_service
-from tests.support.service import SECRET, User, server_is_gone, wait_until
+from tests.support.service import SECRET, User, data_folder, wait_until
 
 URL = "postgresql://someone:hunter2@db.invalid/tasks"
 
@@ -130,8 +128,10 @@ def test_workers_that_can_not_start_are_not_started_again(tmp_path: Path) -> Non
     assert service.output.count("CORS_ORIGINS must be origins") <= 2
 
 
-def test_a_port_in_use_stops_the_start_with_one_sentence(tmp_path: Path, service: str, database_url: str) -> None:
-    port = urlsplit(service).port or 0
+def test_a_port_in_use_stops_the_start_with_one_sentence(
+    tmp_path: Path, client: httpx2.Client, database_url: str
+) -> None:
+    port = client.base_url.port or 0
     environment = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
     with run_service(tmp_path, port=port, environment=environment) as second:
         assert second.process.wait(30) != 0
@@ -153,16 +153,12 @@ def test_eight_workers_on_an_empty_database_make_the_schema_once(tmp_path: Path,
 
 
 def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with run_service(folder) as service:
-            url = service.url()
-            command = [sys.executable, str(ROOT / "dev.py"), "token", "alice"]
-            token = subprocess.check_output(command, cwd=folder, text=True).strip()
-            response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
-            assert (response.status_code, response.json()) == (200, [])
-        wait_until(lambda: server_is_gone(folder / ".data"))
+    with data_folder() as folder, run_service(folder) as service:
+        url = service.url()
+        command = [sys.executable, str(ROOT / "dev.py"), "token", "alice"]
+        token = subprocess.check_output(command, cwd=folder, text=True).strip()
+        response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert (response.status_code, response.json()) == (200, [])
 
 
 def log_of(folder: Path, database_url: str, **environment: str) -> str:

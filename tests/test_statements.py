@@ -1,7 +1,7 @@
 """What reaches the database: one statement a request, each bound to the owner."""
 
-import secrets
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx2
@@ -23,81 +23,75 @@ from sqlalchemy import (
 )
 
 import queries
-from config import Settings
-from main import create_app
 from statements import OWNER, Statement, UnscopedStatementError
-from tests.support.proxy import RunningProxy, proxied
-from tests.support.service import User, serve
+from tests.support.operations import OPERATIONS, Operation, Request, address, ask
+from tests.support.proxy import Message, Watched
+from tests.support.service import User
 
-ONE_STATEMENT = ["B", "D", "E", "S"]  # bind, describe, execute, sync: one round trip of a prepared statement
+# Bind, describe, execute, sync: a prepared statement in one round trip. Or a transaction of the owner's session.
+ONE_STATEMENT = re.compile(r"BDES|Q(BDES)+Q")
+REQUESTS: list[tuple[Operation, Request]] = [(each, request) for each in OPERATIONS for request in each.requests]
 
-REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "list": ("GET", "", {}),
-    "list with everything": ("GET", "?completed=false&q=milk&sort=-title&limit=2&count=true", {}),
-    "read": ("GET", "/{id}", {}),
+
+def said_for(watched: Watched, send: Callable[[User, str], httpx2.Response], path: str) -> list[Message]:
+    """What goes to the database for a request, which is made for an owner of its own each time."""
+    for _ in range(3):  # until the connection has prepared the statement
+        user = User(watched.client)
+        where = address(path, user)
+        watched.proxy.messages.clear()
+        response = send(user, where)
+        said = list(watched.proxy.messages)
+    assert all(user.id.encode() in message.body for message in said if message.kind == "B"), (
+        "A statement reached the database without its owner: run statements by the session (session: OwnSession)."
+    )
+    assert said or response.status_code == 400, "Nothing was asked of the database."
+    return said
+
+
+@pytest.mark.parametrize(("operation", "request_"), REQUESTS, ids=[request.name for _, request in REQUESTS])
+def test_an_operation_is_one_statement_and_one_round_trip(
+    watched: Watched, operation: Operation, request_: Request
+) -> None:
+    said = said_for(watched, lambda user, where: ask(user, operation, where, request_), operation.path)
+    spelt = "".join(message.kind for message in said)
+    assert not spelt or ONE_STATEMENT.fullmatch(spelt), (
+        f"{request_.name} takes more than one round trip to the database ({spelt}): make it one statement in "
+        "queries.py (a CTE joins several), or one transaction of the session."
+    )
+
+
+SPECIAL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "list with everything": ("GET", "", {"params": "completed=false&q=milk&sort=-title&limit=2&count=true"}),
     "read what is not there": ("GET", "/99999999", {}),
-    "create": ("POST", "", {"json": {"title": "x"}}),
     "create many": ("POST", "/batch", {"json": [{"title": "x"}, {"title": "y"}]}),
-    "create once": ("POST", "", {"json": {"title": "x"}, "headers": {"Idempotency-Key": "{key}"}}),
-    "replay": ("POST", "", {"json": {"title": "x"}, "headers": {"Idempotency-Key": "same"}}),
-    "put": ("PUT", "/{id}", {"json": {"title": "y"}}),
-    "patch": ("PATCH", "/{id}", {"json": {"description": "y"}}),
-    "patch a changed task": ("PATCH", "/{id}", {"json": {"title": "y"}, "headers": {"If-Match": '"old"'}}),
-    "toggle": ("PATCH", "/{id}/complete", {}),
-    "complete all": ("PATCH", "?all=true", {"json": {"completed": True}}),
-    "clear by id": ("DELETE", "?ids=1,2", {}),
-    "delete": ("DELETE", "/{other}", {}),
-    "readiness": ("GET", "/health/ready", {}),
+    "patch a changed task": ("PATCH", "/{task_id}", {"json": {"title": "y"}, "headers": {"If-Match": '"old"'}}),
+    "patch what is not there": ("PATCH", "/99999999", {"json": {"title": "y"}, "headers": {"If-Match": '"old"'}}),
+    "a list that is known": ("GET", "", {"headers": {"If-None-Match": "*"}}),
 }
 
 
-@pytest.fixture(scope="module")
-def wire(database_url: str) -> Iterator[RunningProxy]:
-    with proxied(database_url) as running:
-        yield running
+@pytest.mark.parametrize("name", SPECIAL)
+def test_what_is_refused_or_combined_is_one_statement_too(name: str, watched: Watched) -> None:
+    method, path, options = SPECIAL[name]
+    said = said_for(watched, lambda user, where: user.send(method, where, **options), f"/api/{{user_id}}/tasks{path}")
+    assert [message.kind for message in said] == list("BDES")
 
 
-@pytest.fixture(scope="module")
-def watched(wire: RunningProxy, settings: Settings) -> Iterator[httpx2.Client]:
-    """A client of a service with one connection, which goes over the wire that is watched."""
-    one = Settings(
-        _env_file=None,
-        database_url=wire.url,
-        database_pool_size=1,
-        better_auth_secret=settings.better_auth_secret,
-    )
-    with serve(create_app(one)) as url, httpx2.Client(base_url=url) as client:
-        yield client
+def test_a_replay_is_one_statement_too(watched: Watched) -> None:
+    user = User(watched.client)
+    for _ in range(3):
+        watched.proxy.messages.clear()
+        response = user.send("POST", json={"title": "x"}, headers={"Idempotency-Key": "same"})
+    assert response.headers["Idempotency-Replayed"] == "true"
+    assert [message.kind for message in watched.proxy.messages] == list("BDES")
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_one_statement_and_one_round_trip(name: str, watched: httpx2.Client, wire: RunningProxy) -> None:
-    user = User(watched)
-    method, path, options = REQUESTS[name]
-
-    def send() -> None:
-        task, other = user.create(), user.create()
-        address = path.format(id=task["id"], other=other["id"])
-        headers = {name: value.format(key=secrets.token_hex(8)) for name, value in options.get("headers", {}).items()}
-        wire.proxy.messages.clear()
-        if name == "readiness":
-            response = watched.get(address)
-        else:
-            response = user.send(method, address, **{**options, "headers": headers})
-        assert response.status_code < 500
-
-    send()  # the first time, the connection prepares the statement
-    send()
-
-    assert wire.proxy.messages == ONE_STATEMENT
-
-
-def test_health_asks_the_database_nothing(watched: httpx2.Client, wire: RunningProxy) -> None:
-    wire.proxy.messages.clear()
-
-    watched.get("/health")
-
-    assert wire.proxy.messages == []
+@pytest.mark.parametrize(("path", "kinds"), [("/health", ""), ("/health/ready", "BDES")])
+def test_liveness_asks_the_database_nothing_and_readiness_once(watched: Watched, path: str, kinds: str) -> None:
+    watched.client.get(path)
+    watched.proxy.messages.clear()
+    assert watched.client.get(path).status_code == 200
+    assert [message.kind for message in watched.proxy.messages] == list(kinds)
 
 
 tasks, users = queries.tasks, queries.users

@@ -12,10 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from config import Settings
-from main import create_app
 from tests.support.key_server import KeyServer, key_server, private_key, public_jwk, segment, sign
-from tests.support.service import SECRET, check_problem, make_token, serve
+from tests.support.service import SECRET, check_problem, make_token, running
 
 KEY, OTHER_KEY, RSA_KEY = private_key("EdDSA"), private_key("EdDSA"), private_key("RS256")
 SIGNERS = {algorithm: private_key(algorithm) for algorithm in ["EdDSA", "ES256", "ES512", "RS256", "PS256"]}
@@ -36,8 +34,7 @@ def server() -> Iterator[KeyServer]:
 
 @pytest.fixture(scope="module")
 def api(server: KeyServer, database_url: str) -> Iterator[httpx2.Client]:
-    settings = Settings(_env_file=None, database_url=database_url, better_auth_url=server.url + "/")
-    with serve(create_app(settings)) as url, httpx2.Client(base_url=url) as client:
+    with running(database_url, better_auth_url=server.url + "/") as client:
         yield client
 
 
@@ -228,8 +225,7 @@ def test_a_valid_token_opens_its_owner_s_path_alone(api: httpx2.Client, server: 
 def test_a_shared_secret_checks_issuer_and_audience_only_where_they_are_set(
     database_url: str, changes: dict[str, list[str]]
 ) -> None:
-    settings = Settings(_env_file=None, database_url=database_url, better_auth_secret=SECRET, **changes)  # type: ignore[arg-type]
-    with serve(create_app(settings)) as url, httpx2.Client(base_url=url) as api:
+    with running(database_url, **changes) as api:
         assert get(api, make_token(sub="alice", iss="https://b.example")).status_code == 200
         expected = 401 if changes else 200
         assert get(api, make_token(sub="alice")).status_code == expected

@@ -2,11 +2,9 @@
 
 import re
 import subprocess
-import tempfile
-from pathlib import Path
 
 from tests.support.process import ROOT, run_service
-from tests.support.service import SECRET, make_token, server_is_gone, wait_until
+from tests.support.service import SECRET, data_folder, make_token
 
 README = (ROOT / "README.md").read_text()
 
@@ -49,15 +47,11 @@ def blocks(title: str) -> str:
 
 
 def test_the_examples_work() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o711)
+    with data_folder() as folder, run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
         script = folder / "examples.mjs"
         script.write_text(PRELUDE + blocks("What your frontend can do") + PLAY)
-        with run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
-            environment = {"API": service.url(), "TOKEN": make_token(sub="alice")}
-            played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
-        wait_until(lambda: server_is_gone(folder / ".data"))
+        environment = {"API": service.url(), "TOKEN": make_token(sub="alice")}
+        played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
     assert "all examples work" in played.stdout, played.stderr
 
 

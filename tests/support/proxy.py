@@ -6,6 +6,16 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+
+
+class Message(NamedTuple):
+    """What a client says: ``kind`` is P, B, D, E and S for the parts of a statement, Q for a plain query."""
+
+    kind: str
+    body: bytes
 
 
 class Proxy:
@@ -13,8 +23,7 @@ class Proxy:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.messages: list[str] = []
-        """The type of each message a client has sent: P, B, D, E and S for a statement, Q for a plain query."""
+        self.messages: list[Message] = []
         self.refuse = False
         """Close new connections at once, as a server that is away would."""
         self.swallow: bytes | None = None
@@ -53,7 +62,7 @@ class Proxy:
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
-            self.messages.append(chr(head[0]))
+            self.messages.append(Message(chr(head[0]), body))
             while self.stall:  # noqa: ASYNC110 (set from another thread)
                 await asyncio.sleep(0.01)
             if self.swallow and self.swallow in body:
@@ -86,6 +95,13 @@ class RunningProxy:
             await asyncio.sleep(0.05)  # until the other end knows
 
         asyncio.run_coroutine_threadsafe(cut(), self._loop).result()
+
+
+class Watched(NamedTuple):
+    """A client of a service, and the proxy that sees what the service says to the database."""
+
+    client: httpx2.Client
+    proxy: Proxy
 
 
 @contextlib.contextmanager

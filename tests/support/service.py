@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,28 @@ import jwt
 import uvicorn
 from fastapi import FastAPI
 
+from config import Settings
+
 SECRET = secrets.token_urlsafe(48)
+
+
+def settings_for(database_url: str | None = None, **changes: Any) -> Settings:
+    """Nothing of the surroundings; tokens are signed with SECRET, unless ``better_auth_url`` says otherwise."""
+    usual = {} if "better_auth_url" in changes else {"better_auth_secret": SECRET}
+    return Settings(_env_file=None, database_url=database_url, **{**usual, **changes})
+
+
+@contextlib.contextmanager
+def running(database_url: str | None = None, **changes: Any) -> Iterator[httpx2.Client]:
+    """Start a service with these settings; gives a client of it, whose ``base_url`` is the service's."""
+    # Not at the top: main reads a developer's own settings, which conftest takes away before.
+    from main import create_app  # noqa: PLC0415
+
+    with (
+        serve(create_app(settings_for(database_url, **changes))) as url,
+        httpx2.Client(base_url=url, timeout=30) as client,
+    ):
+        yield client
 
 
 @contextlib.contextmanager
@@ -42,6 +64,16 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
     return result
+
+
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
+    """A folder for a service with an embedded database in ``.data``, which has stopped at the end of the block."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # as root, PostgreSQL runs under another account, which must reach its data
+        yield folder
+        wait_until(lambda: server_is_gone(folder / ".data"))
 
 
 def server_is_gone(data_dir: Path) -> bool:

@@ -1,0 +1,63 @@
+"""What a service in this process got wrong, in a sentence; and nothing in one may block its event loop."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from blockbuster import BlockingError, blockbuster_ctx
+
+ROOT = Path(__file__).parent.parent.parent
+# What these do, by whatever they call, must not block. Migrations may: they run before anybody is served.
+OURS = ["auth", "connections", "db", "embedded", "logs", "main", "middleware", "problems", "routes"]
+BLOCKED = "While it waits, no other request is answered: await asyncio's own, or use asyncio.to_thread."
+
+
+class Mistakes(logging.Handler):
+    """The exceptions that have been logged, and where they were raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and (error := record.exc_info[1]):
+            advice = f" {BLOCKED}" if isinstance(error, BlockingError) else ""
+            self._seen.append(f"{type(error).__name__}: {error}.{advice} ({_place(error.__traceback__)})")
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._seen)
+
+    def __str__(self) -> str:
+        return "; ".join(self._seen)
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """The innermost line of this project's own code."""
+    place = "somewhere"
+    while traceback:
+        path = Path(traceback.tb_frame.f_code.co_filename)
+        if path.is_relative_to(ROOT) and "site-packages" not in path.parts:
+            place = f"{path.relative_to(ROOT)}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+mistakes = Mistakes()
+
+
+@contextlib.contextmanager
+def watching_for_mistakes() -> Iterator[None]:
+    logging.getLogger().addHandler(mistakes)
+    try:
+        with blockbuster_ctx(OURS) as guard:
+            for function in guard.functions.values():
+                function.can_block_in("embedded/watcher.py", {"pid_file"})  # a few lines, and nobody's production
+                function.can_block_in("httpx2/_client.py", {"__init__"})  # certificates, once in minutes, for new keys
+            yield
+    finally:
+        logging.getLogger().removeHandler(mistakes)
