@@ -27,7 +27,8 @@ from tests.support.service import User, running, server_is_gone, settings_for, w
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
 
-logging.getLogger("httpx2").setLevel(logging.WARNING)
+for chatty in ("httpx2", "uvicorn.access"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 hypothesis_settings.register_profile("default", deadline=None, max_examples=60)
 hypothesis_settings.load_profile("default")

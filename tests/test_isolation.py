@@ -1,74 +1,62 @@
-"""Every operation of the OpenAPI document, by itself: nobody reaches another's tasks."""
+"""Nobody reaches another's rows, by any operation of the OpenAPI document, nor by a route that is not in it."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import httpx2
 import pytest
+from fastapi.dependencies.models import Dependant
+from starlette.routing import BaseRoute, Mount
 
-from config import Settings
+from auth.owner import OwnerBearer
 from main import create_app
-from tests.support.service import User, check_problem
-
-DOCUMENT = create_app(Settings(_env_file=None, better_auth_secret="0123456789abcdefghijklmnopqrstuv")).openapi()
-
-
-def operations() -> Iterator[tuple[str, str]]:
-    for path, methods in DOCUMENT["paths"].items():
-        for method in methods:
-            if path.startswith("/api/"):
-                yield method.upper(), path
+from tests.support.operations import OPERATIONS, Operation, address, ask, each, populate
+from tests.support.service import User, check_problem, settings_for
 
 
-OPERATIONS = list(operations())
-ON_A_TASK = [(method, path) for method, path in OPERATIONS if "{task_id}" in path]
+def everything(user: User) -> dict[str, str]:
+    """What the user can read: the answers of all lists."""
+    lists = [one for one in OPERATIONS if one.method == "GET" and not one.inner_parameters and not one.streams]
+    return {each.name: ask(user, each, address(each.path, user), each.requests[0]).text for each in lists}
 
 
-def example_of(method: str, path: str) -> dict[str, Any]:
-    """A valid query and body for an operation, made from its own description."""
-    operation = DOCUMENT["paths"][path][method.lower()]
-    options: dict[str, Any] = {}
-    if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        options["json"] = example(schema)
-    if any(parameter["name"] == "all" for parameter in operation["parameters"]):
-        options["params"] = {"all": "true"}
-    return options
+@each(OPERATIONS)
+def test_an_operation_touches_its_owner_s_rows_alone(user: User, stranger: User, operation: Operation) -> None:
+    populate(user)
+    populate(stranger)
+    theirs = address(operation.path, stranger)
+    before = everything(stranger)
+    for request in operation.requests:
+        check_problem(ask(user, operation, theirs, request), 403)
+        if operation.inner_parameters:
+            check_problem(ask(user, operation, theirs.replace(stranger.id, user.id), request), 404)
+        ask(user, operation, address(operation.path, user), request)
+    assert everything(stranger) == before, f"{operation.name} has changed another owner's rows."
 
 
-def example(schema: dict[str, Any]) -> Any:
-    if "$ref" in schema:
-        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    if "examples" in schema:
-        return schema["examples"][0]
-    if schema.get("type") == "array":
-        return [example(schema["items"])]
-    if "anyOf" in schema:
-        return example(schema["anyOf"][0])
-    return {name: example(value) for name, value in schema["properties"].items()}
+def routes(listed: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, BaseRoute]]:
+    """All routes below /api with their paths, whether or not the document shows them."""
+    for route in listed:
+        path = prefix + getattr(route, "path", "")
+        if isinstance(route, Mount):
+            yield from routes(route.routes, path)
+        if path.startswith("/api") and not (isinstance(route, Mount) and route.routes):
+            yield f"{' '.join(sorted(getattr(route, 'methods', None) or []))} {path}".strip(), route
 
 
-def test_the_document_has_operations_and_all_ask_for_a_token() -> None:
-    assert len(OPERATIONS) >= 10
-    for method, path in OPERATIONS:
-        assert DOCUMENT["paths"][path][method.lower()]["security"] == [{"bearer": []}]
+def dependencies(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for inner in dependant.dependencies:
+        yield from dependencies(inner)
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_an_operation_answers_its_owner_alone(
-    client: httpx2.Client, user: User, stranger: User, method: str, path: str
-) -> None:
-    mine, theirs = user.create("Mine"), [stranger.create("Theirs", description="Private")]
-    options = example_of(method, path)
+ROUTES = list(routes(create_app(settings_for()).router.routes))
 
-    def send(owner: str, task_id: int, headers: dict[str, str]) -> httpx2.Response:
-        return client.request(method, path.format(user_id=owner, task_id=task_id), headers=headers, **options)
 
-    check_problem(send(stranger.id, theirs[0]["id"], {}), 401)
-    check_problem(send(stranger.id, theirs[0]["id"], {"Authorization": "Bearer not.a.token"}), 401)
-    check_problem(send(stranger.id, theirs[0]["id"], user.headers), 403)
-    check_problem(send("nobody-at-all", 1, user.headers), 403)
-    if (method, path) in ON_A_TASK:
-        check_problem(send(user.id, theirs[0]["id"], user.headers), 404)
-    assert send(user.id, mine["id"], user.headers).status_code < 300
-    assert stranger.tasks() == theirs
+@pytest.mark.parametrize(("path", "route"), ROUTES, ids=[path for path, _ in ROUTES])
+def test_a_route_gets_the_database_from_its_owner_s_session(path: str, route: BaseRoute) -> None:
+    dependant = getattr(route, "dependant", None)
+    owned = [call for call in (dependencies(dependant) if dependant else []) if isinstance(call, OwnerBearer)]
+    assert owned, (
+        f"{path} asks for nobody's token: let its function take session: OwnSession (from auth.owner), "
+        "and the database by that alone."
+    )
+    assert "{user_id" in path, f"{path}: its owner stands in the path: /api/{{user_id}}/…"

@@ -24,13 +24,12 @@ from sqlalchemy import (
 
 import queries
 from statements import OWNER, Statement, UnscopedStatementError
-from tests.support.operations import OPERATIONS, Operation, Request, address, ask
+from tests.support.operations import OPERATIONS, Operation, Request, address, ask, each_request
 from tests.support.proxy import Message, Watched
 from tests.support.service import User
 
 # Bind, describe, execute, sync: a prepared statement in one round trip. Or a transaction of the owner's session.
 ONE_STATEMENT = re.compile(r"BDES|Q(BDES)+Q")
-REQUESTS: list[tuple[Operation, Request]] = [(each, request) for each in OPERATIONS for request in each.requests]
 
 
 def said_for(watched: Watched, send: Callable[[User, str], httpx2.Response], path: str) -> list[Message]:
@@ -48,14 +47,14 @@ def said_for(watched: Watched, send: Callable[[User, str], httpx2.Response], pat
     return said
 
 
-@pytest.mark.parametrize(("operation", "request_"), REQUESTS, ids=[request.name for _, request in REQUESTS])
+@each_request(OPERATIONS)
 def test_an_operation_is_one_statement_and_one_round_trip(
-    watched: Watched, operation: Operation, request_: Request
+    watched: Watched, operation: Operation, sent: Request
 ) -> None:
-    said = said_for(watched, lambda user, where: ask(user, operation, where, request_), operation.path)
+    said = said_for(watched, lambda user, where: ask(user, operation, where, sent), operation.path)
     spelt = "".join(message.kind for message in said)
     assert not spelt or ONE_STATEMENT.fullmatch(spelt), (
-        f"{request_.name} takes more than one round trip to the database ({spelt}): make it one statement in "
+        f"{sent.name} takes more than one round trip to the database ({spelt}): make it one statement in "
         "queries.py (a CTE joins several), or one transaction of the session."
     )
 

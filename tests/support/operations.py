@@ -5,19 +5,21 @@ examples (``examples=[…]``), as ``/docs`` wants them too.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
+import pytest
 
 from main import create_app
 from tests.support.mistakes import mistakes
 from tests.support.service import User, settings_for
 
 DOCUMENT = create_app(settings_for()).openapi()
+EVENTS = "text/event-stream"
 NOTHING: Any = object()
 
 
@@ -57,6 +59,11 @@ class Operation:
     def inner_parameters(self) -> list[str]:
         """What its path names beside the owner."""
         return [name for name in re.findall(r"{(\w+)}", self.path) if name != "user_id"]
+
+    @property
+    def streams(self) -> bool:
+        """Whether its answer has no end."""
+        return any(EVENTS in answer.get("content", {}) for answer in self.described["responses"].values())
 
     def parameters(self, place: str) -> list[dict[str, Any]]:
         return [parameter for parameter in self.described.get("parameters", []) if parameter["in"] == place]
@@ -145,8 +152,22 @@ def operations() -> Iterator[Operation]:
 OPERATIONS = list(operations())
 
 
-def chosen(name: str) -> Operation:
-    return next(operation for operation in OPERATIONS if operation.name == name)
+def each(chosen: Iterable[Operation]) -> pytest.MarkDecorator:
+    """Run a test for each of these."""
+    listed = list(chosen)
+    return pytest.mark.parametrize("operation", listed, ids=[operation.name for operation in listed])
+
+
+def each_request(chosen: Iterable[Operation]) -> pytest.MarkDecorator:
+    """Run a test for each request to each of these."""
+    listed = [(operation, request) for operation in chosen for request in operation.requests]
+    return pytest.mark.parametrize(("operation", "sent"), listed, ids=[request.name for _, request in listed])
+
+
+def populate(user: User) -> None:
+    """Let the user have two of everything that can be made."""
+    for operation in [operation for operation in OPERATIONS if operation.method == "POST"] * 2:
+        ask(user, operation, address(operation.path, user), operation.requests[0])
 
 
 def address(template: str, user: User) -> str:
@@ -175,7 +196,7 @@ def ask(user: User, operation: Operation, where: str, request: Request, **change
     options["headers"] = {**user.headers, **options["headers"]}
     mistakes.clear()
     with user.client.stream(operation.method, where, **options) as response:
-        if not response.headers.get("Content-Type", "").startswith("text/event-stream"):  # which has no end
+        if not response.headers.get("Content-Type", "").startswith(EVENTS):
             response.read()
     assert response.status_code < 500, f"{request.name} answers {response.status_code}: {mistakes or response.text}"
     return response
