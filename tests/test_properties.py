@@ -2,13 +2,17 @@
 
 import json
 import string
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.support.operations import OPERATIONS, Operation, address, ask, each, values_of
 from tests.support.service import User, check_problem
 
 anything = st.text(st.characters(codec="utf-8"), max_size=300)
@@ -18,6 +22,7 @@ values = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(anything, children, max_size=3),
     max_leaves=8,
 )
+few = hypothesis_settings(max_examples=25)  # for each operation
 
 
 @pytest.fixture(scope="module")
@@ -43,38 +48,6 @@ def test_every_plain_title_is_accepted(someone: User, title: str) -> None:
     assert someone.create(title)["title"] == title
 
 
-@given(body=st.dictionaries(st.sampled_from(["title", "description", "completed", "id"]), values) | values)
-def test_any_json_gets_its_answer(someone: User, body: Any) -> None:
-    content = json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    for method, path in [("POST", ""), ("PATCH", "/1"), ("PUT", "/1"), ("PATCH", "/1/complete"), ("POST", "/batch")]:
-        response = someone.send(method, path, content=content, headers=headers)
-        assert response.status_code in {200, 201, 400, 404}, response.text
-
-
-@given(body=st.binary(max_size=200))
-def test_any_bytes_get_their_answer(someone: User, body: bytes) -> None:
-    response = someone.send("POST", content=body, headers={"Content-Type": "application/json"})
-    assert response.status_code in {201, 400}
-
-
-@given(task_id=anything | st.integers().map(str))
-def test_any_task_id_gets_its_answer(someone: User, task_id: str) -> None:
-    path = httpx2.QueryParams({"x": task_id})
-    response = someone.get("/" + str(path)[2:].replace("+", "%20"))
-    assert response.status_code in {200, 400, 403, 404}, response.text
-
-
-@given(
-    query=st.dictionaries(
-        st.sampled_from(["completed", "q", "sort", "limit", "cursor", "count"]) | anything, anything, max_size=4
-    )
-)
-def test_any_query_gets_its_answer(someone: User, query: dict[str, str]) -> None:
-    response = someone.get("", params=query)
-    assert response.status_code in {200, 400}, response.text
-
-
 @given(damage=st.integers(0, 200), character=st.sampled_from(string.ascii_letters + string.digits + "-_=. "))
 def test_a_damaged_cursor_is_refused(someone: User, damage: int, character: str) -> None:
     while len(someone.tasks()) < 2:
@@ -91,14 +64,53 @@ def test_a_damaged_cursor_is_refused(someone: User, damage: int, character: str)
         check_problem(response, 400, "/query/cursor")
 
 
-@given(
-    headers=st.dictionaries(
-        st.sampled_from(["If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id", "Content-Type", "Origin"]),
-        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60).map(str.strip),
-    )
-)
-def test_any_header_gets_its_answer(someone: User, headers: dict[str, str]) -> None:
-    for method, path in [("GET", ""), ("PATCH", "/1"), ("POST", ""), ("DELETE", "/1")]:
-        body = {"content": b'{"title":"x"}'} if method in {"PATCH", "POST"} else {}
-        response = someone.send(method, path, headers={"Content-Type": "application/json", **headers}, **body)
-        assert response.status_code in {200, 201, 400, 404, 412, 415, 422}, response.text
+def answer_to(someone: User, operation: Operation, where: str | None = None, **changes: Any) -> str:
+    """The status of an answer, which must be one that the document names."""
+    response = ask(someone, operation, where or address(operation.path, someone), operation.requests[0], **changes)
+    status = str(response.status_code)
+    assert status in operation.statuses | ({"405"} if where else set()), f"{operation.name}: {status} {response.text}"
+    return status
+
+
+def one_of(names: Iterable[str]) -> st.SearchStrategy[str]:
+    return st.sampled_from(sorted(names))
+
+
+@each(operation for operation in OPERATIONS if operation.body)
+@given(data=st.data())
+@few
+def test_any_body_gets_its_answer(someone: User, operation: Operation, data: st.DataObject) -> None:
+    names = one_of([*operation.element["properties"], "id", "user_id"])
+    likely = st.dictionaries(names, values | st.just("x") | st.booleans())
+    body = data.draw(likely | st.lists(likely, max_size=3) | values | st.binary(max_size=200))
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer_to(someone, operation, content=content, headers={"Content-Type": "application/json"})
+
+
+@each(OPERATIONS)
+@given(data=st.data())
+@few
+def test_any_query_gets_its_answer(someone: User, operation: Operation, data: st.DataObject) -> None:
+    known = {parameter["name"]: values_of(parameter) or ["x"] for parameter in operation.parameters("query")}
+    likely = one_of(known).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(known[name]) | anything))
+    pairs = st.tuples(anything, anything) | likely if known else st.tuples(anything, anything)
+    answer_to(someone, operation, params=data.draw(st.lists(pairs, max_size=4)))
+
+
+@each(OPERATIONS)
+@given(data=st.data())
+@few
+def test_any_header_gets_its_answer(someone: User, operation: Operation, data: st.DataObject) -> None:
+    known = {parameter["name"] for parameter in operation.parameters("header")}
+    names = one_of(known | {"X-Request-Id", "Content-Type", "Accept", "Origin", "If-None-Match", "Range"})
+    text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60).map(str.strip)
+    answer_to(someone, operation, headers=data.draw(st.dictionaries(names, text | st.just("*"))))
+
+
+@each(operation for operation in OPERATIONS if operation.inner_parameters)
+@given(value=anything | st.integers().map(str))
+@few
+def test_any_id_gets_its_answer(someone: User, operation: Operation, value: str) -> None:
+    before, _, after = operation.path.rpartition("}")
+    outer = before.rpartition("/")[0].replace("{user_id}", someone.id)
+    answer_to(someone, operation, f"{outer}/{quote(value, safe='')}{after}")

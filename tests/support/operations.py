@@ -81,6 +81,12 @@ class Operation:
         content: dict[str, Any] = self.described.get("requestBody", {}).get("content", {})
         return resolve(content["application/json"]["schema"]) if content else None
 
+    @property
+    def element(self) -> dict[str, Any]:
+        """The schema of what its body has, be it one or an array of them."""
+        body = self.body or {}
+        return resolve(body["items"]) if body.get("type") == "array" else body
+
     @cached_property
     def requests(self) -> list[Request]:
         """A request with what must be there, and one more for each value of each thing that may."""
