@@ -23,9 +23,11 @@ import main  # noqa: F401
 from embedded.server import EmbeddedServer
 from tests.support.mistakes import watching_for_mistakes
 from tests.support.proxy import RunningProxy, Watched, proxied
+from tests.support.schema import differences
 from tests.support.service import User, running, server_is_gone, settings_for, wait_until
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
+SERVER = pytest.StashKey[EmbeddedServer]()
 
 for chatty in ("httpx2", "uvicorn.access"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -55,9 +57,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         folder = Path(os.environ[DATA_DIR])
-        if (folder / "postgres").exists():
+        if server := config.stash.get(SERVER, None):
+            server.release()
             wait_until(lambda: server_is_gone(folder))
         shutil.rmtree(folder)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Once, before any test and any worker: without this, a forgotten migration would fail nearly all tests."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    server = session.config.stash[SERVER] = EmbeddedServer(Path(os.environ[DATA_DIR]))
+    try:
+        missing = differences(server.url)
+    except Exception as error:
+        pytest.exit(f"The migrations fail: {type(error).__name__}: {str(error).splitlines()[0]}", returncode=1)
+    if missing:
+        shown = "; ".join(missing[:5])
+        pytest.exit(
+            f'models.py and migrations/ differ: {shown}. Run: make migration m="what changes", and read what it wrote.',
+            returncode=1,
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

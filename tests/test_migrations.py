@@ -1,4 +1,7 @@
-"""The migrations lead to what models.py describes."""
+"""What migrations leave alone, and what a removed account takes along.
+
+That they lead to what models.py describes is checked before the first test: ``conftest.pytest_sessionstart``.
+"""
 
 import asyncio
 import tempfile
@@ -6,28 +9,12 @@ from pathlib import Path
 
 import psycopg
 from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
-from sqlmodel import SQLModel
 
-from config import Settings
 from db import Database
 from migrations import upgrade
 from migrations.upgrade import alembic_config, transaction
 from tests.support.service import settings_for
-
-
-def test_migrations_and_models_agree(settings: Settings) -> None:
-    def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        return list(compare_metadata(context, SQLModel.metadata))
-
-    async def compare() -> list[object]:
-        async with Database(settings) as database, transaction(database.connector()) as connection:
-            return await connection.run_sync(differences)
-
-    assert asyncio.run(compare()) == []
 
 
 def test_the_reference_to_better_auth_s_table_is_no_difference(empty_database: str) -> None:
