@@ -182,15 +182,6 @@ def test_a_slash_at_the_end_is_not_redirected(user: User) -> None:
     assert "Location" not in response.headers
 
 
-def test_who_is_calling_comes_before_anything_else(client: httpx2.Client, user: User, stranger: User) -> None:
-    broken: dict[str, Any] = {"content": b"\xff" * 3_000_000, "headers": {"Content-Type": "text/plain"}}
-
-    check_problem(client.post(f"{user.path}?bad=1", **broken), 401)
-    broken["headers"] |= stranger.headers
-    check_problem(client.post(f"{user.path}?bad=1", **broken), 403)
-    check_problem(client.patch(f"{user.path}/word", **broken), 403)
-
-
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "Token abc", "Bearer a b"])
 def test_a_request_without_a_token_is_told_to_bring_one(user: User, header: str | None) -> None:
     response = user.client.get(user.path, headers={} if header is None else {"Authorization": header})

@@ -1,7 +1,6 @@
-"""Starting: what stops it, what doesn't, and what it writes."""
+"""Starting: what stops it, and what doesn't."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -12,9 +11,8 @@ import psycopg
 import pytest
 
 from config import load_settings, misspelt
-from logs import JsonFormatter, TextFormatter
 from tests.support.process import ROOT, run_service
-from tests.support.service import SECRET, User, data_folder, wait_until
+from tests.support.service import SECRET, data_folder, wait_until
 
 URL = "postgresql://someone:hunter2@db.invalid/tasks"
 
@@ -159,48 +157,3 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
         token = subprocess.check_output(command, cwd=folder, text=True).strip()
         response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
         assert (response.status_code, response.json()) == (200, [])
-
-
-def log_of(folder: Path, database_url: str, **environment: str) -> str:
-    """What a service writes for a handful of requests."""
-    environment |= {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
-    with run_service(folder, environment=environment) as service, httpx2.Client(base_url=service.url()) as client:
-        user = User(client, "log-user")
-        user.send("POST", "?colour=private-query", json={"title": "private-body"})
-        user.get("/12345", headers={"X-Request-Id": "my-id"})
-        client.get("/private-path")
-    assert "private" not in service.output
-    assert user.headers["Authorization"].removeprefix("Bearer ") not in service.output
-    return service.output
-
-
-def test_a_request_is_one_line_of_json(tmp_path: Path, database_url: str) -> None:
-    lines = [json.loads(line) for line in log_of(tmp_path, database_url, LOG_FORMAT="json").splitlines()]
-
-    entries = [line for line in lines if line["logger"] == "access" and line["route"] != "/health"]
-    assert [(entry["method"], entry["route"], entry["status"]) for entry in entries] == [
-        ("POST", "/api/{user_id}/tasks", 400),
-        ("GET", "/api/{user_id}/tasks/{task_id}", 404),
-        ("GET", "-", 404),
-    ]
-    assert entries[1]["request_id"] == "my-id"
-    assert all(entry["duration_ms"] > 0 and entry["level"] == "info" for entry in entries)
-
-
-def test_a_request_is_one_line_of_text(tmp_path: Path, database_url: str) -> None:
-    lines = [line for line in log_of(tmp_path, database_url).splitlines() if " access: " in line]
-    assert any("GET /api/{user_id}/tasks/{task_id} 404" in line and line.endswith("my-id") for line in lines)
-
-
-def test_both_formats_write_a_moment_the_same_way() -> None:
-    record = logging.LogRecord("name", logging.INFO, "", 0, "message", None, None)
-    for record.created, moment in [
-        (1795428000.1239, "2026-11-23T10:00:00.123Z"),
-        (1795428000.0, "2026-11-23T10:00:00.000Z"),
-    ]:
-        assert TextFormatter().format(record) == f"{moment} INFO name: message"
-        assert json.loads(JsonFormatter().format(record))["time"] == moment
-
-
-def test_the_access_log_can_be_turned_off(tmp_path: Path, database_url: str) -> None:
-    assert "/api" not in log_of(tmp_path, database_url, ACCESS_LOG="false")

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx2
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Process:
-    """A running ``uvicorn main:app``, with what it has written."""
+    """A running service, with what it has written."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
@@ -55,9 +55,16 @@ def run_service(
     project: Path = ROOT,
 ) -> Iterator[Process]:
     """Run the service in ``folder`` until the block ends, with no settings but these."""
-    output = folder / "output.txt"
     command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(project), "--port", str(port), *options]
-    plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **(environment or {})}
+    with run(command, folder, environment or {}) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Process]:
+    """Run a command that starts the service."""
+    output = folder / "output.txt"
+    plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=plain, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
