@@ -40,9 +40,9 @@ def said_for(watched: Watched, send: Callable[[User, str], httpx2.Response], pat
         watched.proxy.messages.clear()
         response = send(user, where)
         said = list(watched.proxy.messages)
-    assert all(user.id.encode() in message.body for message in said if message.kind == "B"), (
-        "A statement reached the database without its owner: run statements by the session (session: OwnSession)."
-    )
+    if not all(user.id.encode() in message.body for message in said if message.kind == "B"):
+        advice = "let statements be run by the session alone (session: OwnSession)."
+        pytest.fail(f"{path}: a statement reached the database without its owner: {advice}", pytrace=False)
     assert said or response.status_code == 400, "Nothing was asked of the database."
     return said
 
@@ -53,10 +53,12 @@ def test_an_operation_is_one_statement_and_one_round_trip(
 ) -> None:
     said = said_for(watched, lambda user, where: ask(user, operation, where, sent), operation.path)
     spelt = "".join(message.kind for message in said)
-    assert not spelt or ONE_STATEMENT.fullmatch(spelt), (
-        f"{sent.name} takes more than one round trip to the database ({spelt}): make it one statement in "
-        "queries.py (a CTE joins several), or one transaction of the session."
-    )
+    if spelt and not ONE_STATEMENT.fullmatch(spelt):
+        pytest.fail(
+            f"{sent.name} takes more than one round trip to the database ({spelt}): make it one statement in "
+            "queries.py (a CTE joins several), or one transaction of the session.",
+            pytrace=False,
+        )
 
 
 SPECIAL: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -23,8 +23,8 @@ class Mistakes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and (error := record.exc_info[1]):
-            advice = f" {BLOCKED}" if isinstance(error, BlockingError) else ""
-            self._seen.append(f"{type(error).__name__}: {error}.{advice} ({_place(error.__traceback__)})")
+            advice = f". {BLOCKED}" if isinstance(error, BlockingError) else ""
+            self._seen.append(f"{_place(error.__traceback__)}: {type(error).__name__}: {error}{advice}")
 
     def clear(self) -> None:
         self._seen.clear()
@@ -37,14 +37,15 @@ class Mistakes(logging.Handler):
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """The innermost line of this project's own code."""
-    place = "somewhere"
+    """The innermost line of a route that led there, or of this project's own code."""
+    places = []
     while traceback:
         path = Path(traceback.tb_frame.f_code.co_filename)
         if path.is_relative_to(ROOT) and "site-packages" not in path.parts:
-            place = f"{path.relative_to(ROOT)}, line {traceback.tb_lineno}"
+            places.append(f"{path.relative_to(ROOT)}, line {traceback.tb_lineno}")
         traceback = traceback.tb_next
-    return place
+    in_routes = [place for place in places if place.startswith("routes/") and not place.startswith("routes/owned")]
+    return [*places, *in_routes][-1] if places else "somewhere"
 
 
 mistakes = Mistakes()

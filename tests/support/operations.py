@@ -204,5 +204,6 @@ def ask(user: User, operation: Operation, where: str, request: Request, **change
     with user.client.stream(operation.method, where, **options) as response:
         if not response.headers.get("Content-Type", "").startswith(EVENTS):
             response.read()
-    assert response.status_code < 500, f"{request.name} answers {response.status_code}: {mistakes or response.text}"
+    if response.status_code >= 500:
+        pytest.fail(f"{request.name} answers {response.status_code}. {mistakes or response.text}", pytrace=False)
     return response
