@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 import dev
-from config import Settings
 from embedded.server import EmbeddedServer
 from tests.support.process import ROOT
-from tests.support.service import SECRET, server_is_gone, wait_until
+from tests.support.service import server_is_gone, settings_for, wait_until
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -80,8 +79,7 @@ def test_queries_sql_changes_nothing_but_white_space() -> None:
 
 
 def test_openapi_json_does_not_depend_on_the_settings() -> None:
-    plain = Settings(_env_file=None, better_auth_secret=SECRET)
-    other = Settings(_env_file=None, better_auth_url="https://app.example.com", debug=True)
+    plain, other = settings_for(), settings_for(better_auth_url="https://app.example.com", debug=True)
     assert dev.openapi(plain) == dev.openapi(other)
 
 

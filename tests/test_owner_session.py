@@ -18,12 +18,11 @@ from auth.owner import OwnerSession, OwnSession
 from auth.scope import ForbiddenError
 from config import Settings
 from db import Database
-from main import create_app
 from models import IdempotencyKey, Task, User
 from problems import Problem
 from queries import tasks
 from tests.support.service import User as Caller
-from tests.support.service import check_problem, serve
+from tests.support.service import check_problem, running
 
 Other: Any = aliased(Task)
 Newer: Any = aliased(Task)
@@ -316,12 +315,10 @@ async def wait_for_titles(session: OwnSession) -> None:
 
 
 @pytest.fixture
-def plain_client(settings: Settings) -> Iterator[httpx2.Client]:
+def plain_client(database_url: str) -> Iterator[httpx2.Client]:
     """A service with one connection, and with a router that knows nothing of owners."""
     impatient = {"database_pool_size": 1, "database_statement_timeout": 0.5, "database_pool_timeout": 5.0}
-    app = create_app(settings.model_copy(update=impatient))
-    app.include_router(plain)
-    with serve(app) as url, httpx2.Client(base_url=url) as client:
+    with running(database_url, plain, **impatient) as client:
         yield client
 
 

@@ -11,12 +11,10 @@ from fastapi import APIRouter
 from sqlalchemy import BigInteger, Integer, bindparam, cast, select
 
 from auth.owner import OwnSession
-from config import Settings
-from main import create_app
 from models import Task
 from queries import tasks
 from statements import OWNER, Statement
-from tests.support.service import SECRET, User, check_problem, serve
+from tests.support.service import User, check_problem, running
 
 PRIVATE = "nobody's business"
 
@@ -65,11 +63,7 @@ def accounts(empty_database: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def client(empty_database: str, accounts: psycopg.Connection) -> Iterator[httpx2.Client]:  # noqa: ARG001
-    app = create_app(
-        Settings(_env_file=None, database_url=empty_database, better_auth_secret=SECRET, better_auth_user_table="user")
-    )
-    app.include_router(router)
-    with serve(app) as url, httpx2.Client(base_url=url) as client:
+    with running(empty_database, router, better_auth_user_table="user") as client:
         yield client
 
 

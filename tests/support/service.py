@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import jwt
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from config import Settings
 
@@ -28,20 +28,20 @@ def settings_for(database_url: str | None = None, **changes: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def running(database_url: str | None = None, **changes: Any) -> Iterator[httpx2.Client]:
-    """Start a service with these settings; gives a client of it, whose ``base_url`` is the service's."""
+def running(database_url: str | None = None, *routers: APIRouter, **changes: Any) -> Iterator[httpx2.Client]:
+    """Start a service with these settings, and with routers of a test; gives a client, whose ``base_url`` is its."""
     # Not at the top: main reads a developer's own settings, which conftest takes away before.
     from main import create_app  # noqa: PLC0415
 
-    with (
-        serve(create_app(settings_for(database_url, **changes))) as url,
-        httpx2.Client(base_url=url, timeout=30) as client,
-    ):
+    app = create_app(settings_for(database_url, **changes))
+    for router in routers:
+        app.include_router(router)
+    with _served(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
         yield client
 
 
 @contextlib.contextmanager
-def serve(app: FastAPI) -> Iterator[str]:
+def _served(app: FastAPI) -> Iterator[str]:
     """Run the app under uvicorn in a thread; gives its base URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -72,8 +72,10 @@ def data_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)  # as root, PostgreSQL runs under another account, which must reach its data
-        yield folder
-        wait_until(lambda: server_is_gone(folder / ".data"))
+        try:
+            yield folder
+        finally:
+            wait_until(lambda: not (folder / ".data").exists() or server_is_gone(folder / ".data"))
 
 
 def server_is_gone(data_dir: Path) -> bool:
