@@ -28,8 +28,9 @@ from tests.support.operations import OPERATIONS, Operation, Request, address, as
 from tests.support.proxy import Message, Watched
 from tests.support.service import User
 
-# Bind, describe, execute, sync: a prepared statement in one round trip. Or a transaction of the owner's session.
-ONE_STATEMENT = re.compile(r"BDES|Q(BDES)+Q")
+# Bind, describe, execute, sync: a prepared statement in one round trip. Or a transaction of the owner's session,
+# BEGIN to COMMIT; after a ROLLBACK, psycopg forgets what was prepared on the connection.
+ONE_STATEMENT = re.compile(r"BDES|Q((PS)?BDES)+QQ?")
 
 
 def said_for(watched: Watched, send: Callable[[User, str], httpx2.Response], path: str) -> list[Message]:
