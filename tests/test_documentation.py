@@ -93,7 +93,12 @@ def test_every_file_that_readme_names_is_there() -> None:
 
 EXPORT = re.compile(r"export( [A-Z_]+=\S+)+")
 CI = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
-RUN_BY_TESTS = {*commands(section("Try it")), *commands(section("Deploy it")), "make run"}
+RUN_BY_TESTS = {
+    *commands(section("Try it")),
+    *commands(section("Deploy it")),
+    "make run",
+    "make",
+}  # make alone: test_dev
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(commands(README)))

@@ -8,7 +8,7 @@ import pytest
 from tests.support.process import ROOT
 
 LAYERS = [
-    "config models problems embedded",
+    "config models problems embedded turns",
     "schemas logs",
     "statements",
     "queries connections sqlstates migrations",

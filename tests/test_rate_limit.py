@@ -1,15 +1,10 @@
 """Where RATE_LIMIT is set, an owner who sends too much is told when to go on; nobody else notices."""
 
-import httpx2
-
-from config import Settings
-from main import create_app
-from tests.support.service import User, check_problem, serve
+from tests.support.service import User, check_problem, running
 
 
-def test_beyond_the_limit_it_is_a_429_for_this_owner_alone(settings: Settings) -> None:
-    limited = settings.model_copy(update={"rate_limit": "5/minute"})
-    with serve(create_app(limited)) as url, httpx2.Client(base_url=url) as client:
+def test_beyond_the_limit_it_is_a_429_for_this_owner_alone(database_url: str) -> None:
+    with running(database_url, rate_limit="5/minute") as client:
         greedy, modest = User(client), User(client)
         answers = [greedy.get() for _ in range(5)]
         refused = greedy.get()

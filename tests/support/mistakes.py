@@ -8,9 +8,11 @@ from types import TracebackType
 
 from blockbuster import BlockingError, blockbuster_ctx
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.process import ROOT
+
 # What these do, by whatever they call, must not block. Migrations may: they run before anybody is served.
-OURS = ["auth", "connections", "db", "embedded", "logs", "main", "middleware", "problems", "routes"]
+OURS = {path.stem for path in [*ROOT.glob("*.py"), *(init.parent for init in ROOT.glob("*/__init__.py"))]}
+OURS -= {"dev", "migrations", "tests"}
 BLOCKED = "While it waits, no other request is answered: await asyncio's own, or use asyncio.to_thread."
 
 
@@ -55,7 +57,7 @@ mistakes = Mistakes()
 def watching_for_mistakes() -> Iterator[None]:
     logging.getLogger().addHandler(mistakes)
     try:
-        with blockbuster_ctx(OURS) as guard:
+        with blockbuster_ctx(sorted(OURS)) as guard:
             for function in guard.functions.values():
                 function.can_block_in("embedded/watcher.py", {"pid_file"})  # a few lines, and nobody's production
                 function.can_block_in("httpx2/_client.py", {"__init__"})  # certificates, once in minutes, for new keys
