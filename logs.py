@@ -6,6 +6,7 @@ import logging
 import logging.config
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from config import Settings, misspelt
@@ -22,7 +23,7 @@ def json_line(seconds: float, level: str, logger: str, message: str, **fields: o
     return json.dumps({"time": moment(seconds), "level": level.lower(), "logger": logger, "message": message, **fields})
 
 
-LINES = {"text": text_line, "json": json_line}
+LINES: dict[str, Callable[..., str]] = {"text": text_line, "json": json_line}
 
 
 def moment(seconds: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from logs import JsonFormatter, TextFormatter
+from logs import LineFormatter
 from tests.support.operations import OPERATIONS, address, ask
 from tests.support.process import run_service
 from tests.support.service import SECRET, User, make_token
@@ -50,8 +50,8 @@ def test_both_formats_write_a_moment_the_same_way() -> None:
         (1795428000.1239, "2026-11-23T10:00:00.123Z"),
         (1795428000.0, "2026-11-23T10:00:00.000Z"),
     ]:
-        assert TextFormatter().format(record) == f"{moment} INFO name: message"
-        assert json.loads(JsonFormatter().format(record))["time"] == moment
+        assert LineFormatter("text").format(record) == f"{moment} INFO name: message"
+        assert json.loads(LineFormatter("json").format(record))["time"] == moment
 
 
 def test_the_access_log_can_be_turned_off(tmp_path: Path, database_url: str) -> None:
