@@ -1,5 +1,6 @@
 """Nobody reaches another's rows, by any operation of the OpenAPI document, nor by a route that is not in it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from auth.owner import OwnerBearer
 from main import create_app
 from tests.support.operations import OPERATIONS, Operation, address, ask, each, populate
+from tests.support.process import ROOT
 from tests.support.service import User, check_problem, settings_for
 
 
@@ -55,3 +57,19 @@ def test_a_route_gets_the_database_from_its_owner_s_session(name: str) -> None:
     if not owned:
         advice = "let its function take session: OwnSession (from auth.owner), and get the database by that alone."
         pytest.fail(f"{name} asks for nobody's token: {advice}", pytrace=False)
+
+
+# What a module of routes never has, since it leads around the session, or makes a statement anew for each request.
+AROUND = {
+    r"\bstate\.database(?!\.check\(\))|\.database\.fetch\b": "take session: OwnSession, and let it fetch",
+    r"\b(Unowned)?Statement\(": "build it once, in queries.py",
+    r"^ *(import|from) (psycopg|connections|db)\b": "take session: OwnSession, and use that",
+}
+
+
+@pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("routes/**/*.py"))])
+def test_a_module_of_routes_has_no_way_around_the_session(path: str) -> None:
+    for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
+        for way, advice in AROUND.items():
+            if found := re.search(way, line):
+                pytest.fail(f"{path}, line {number} has {found[0].strip()}: {advice}.", pytrace=False)
