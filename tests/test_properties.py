@@ -17,8 +17,9 @@ from tests.support.service import User, check_problem
 
 anything = st.text(st.characters(codec="utf-8"), max_size=300)
 surrogates = st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3)
+edges = st.sampled_from([2**31, 2**63, 10**19 - 1, -(2**63) - 1])  # what the one or the other can't hold
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | anything | surrogates,
+    st.none() | st.booleans() | st.integers() | edges | st.floats() | anything | surrogates,
     lambda children: st.lists(children, max_size=3) | st.dictionaries(anything, children, max_size=3),
     max_leaves=8,
 )
@@ -92,7 +93,9 @@ def test_any_body_gets_its_answer(someone: User, operation: Operation, data: st.
 @few
 def test_any_query_gets_its_answer(someone: User, operation: Operation, data: st.DataObject) -> None:
     known = {parameter["name"]: values_of(parameter) or ["x"] for parameter in operation.parameters("query")}
-    likely = one_of(known).flatmap(lambda name: st.tuples(st.just(name), st.sampled_from(known[name]) | anything))
+    likely = one_of(known).flatmap(
+        lambda name: st.tuples(st.just(name), st.sampled_from(known[name]) | anything | edges.map(str))
+    )
     pairs = st.tuples(anything, anything) | likely if known else st.tuples(anything, anything)
     answer_to(someone, operation, params=data.draw(st.lists(pairs, max_size=4)))
 
@@ -108,7 +111,7 @@ def test_any_header_gets_its_answer(someone: User, operation: Operation, data: s
 
 
 @each(operation for operation in OPERATIONS if operation.inner_parameters)
-@given(value=anything | st.integers().map(str))
+@given(value=anything | (st.integers() | edges).map(str))
 @few
 def test_any_id_gets_its_answer(someone: User, operation: Operation, value: str) -> None:
     before, _, after = operation.path.rpartition("}")

@@ -187,7 +187,9 @@ def address(template: str, user: User) -> str:
     if name == "user_id":
         value = user.id
     elif makers:
-        value = ask(user, makers[0], within, makers[0].requests[0]).json()["id"]
+        made = ask(user, makers[0], within, makers[0].requests[0])
+        assert made.is_success, f"{makers[0].name} refuses a request made from its examples: {made.text}"
+        value = made.json()["id"]
     else:
         parameters = [p for each in OPERATIONS if each.path == template for p in each.parameters("path")]
         value = next(example(parameter["schema"]) for parameter in parameters if parameter["name"] == name)
