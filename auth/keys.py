@@ -132,12 +132,11 @@ async def fetch(url: str) -> Any:
     Raises:
         OSError, ValueError, TimeoutError: there is none.
     """
-    import httpx2  # noqa: PLC0415 (a service with a shared secret needs none of it)
-
+    httpx2, client = await asyncio.to_thread(_new_client)
     try:
         async with (
             asyncio.timeout(FETCH_SECONDS),
-            httpx2.AsyncClient(timeout=FETCH_SECONDS) as client,
+            client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             if response.status_code != 200:
@@ -149,6 +148,13 @@ async def fetch(url: str) -> Any:
             return from_json(body)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def _new_client() -> tuple[Any, Any]:
+    """In a thread, since it reads certificates, and imports what a service with a shared secret doesn't need."""
+    import httpx2  # noqa: PLC0415
+
+    return httpx2, httpx2.AsyncClient(timeout=FETCH_SECONDS)
 
 
 def usable_keys(published: Any) -> dict[str, tuple[Any, set[str]]]:

@@ -58,7 +58,7 @@ class OwnerSession(AsyncSession):
 
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
-        self._closing.push_async_callback(self.close)
+        self._closing.push_async_callback(self._finish)
         borrower.set(self.owner)
         session = OwnerBoundSession(self.owner, self.database.engine.sync_engine)
         self._assign_proxied(session)
@@ -67,6 +67,14 @@ class OwnerSession(AsyncSession):
     @property
     def _proxied(self) -> OwnerBoundSession:  # type: ignore[override]
         return self.sync_session
+
+    async def _finish(self) -> None:
+        # psycopg forgets the statements that it has prepared when a transaction is rolled back.
+        try:
+            if self.sync_session.only_reads:
+                await self.commit()
+        finally:
+            await self.close()
 
 
 async def authenticate(request: Request) -> str:

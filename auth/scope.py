@@ -25,8 +25,10 @@ class OwnerBoundSession(Session):
     """A SQLModel session for ``owner`` alone."""
 
     def __init__(self, owner: str, engine: sa.Engine) -> None:
-        super().__init__(engine)
+        # Not expired by a commit: what is read again then, without an await, can't be in asyncio.
+        super().__init__(engine, expire_on_commit=False)
         self.owner = owner
+        self.only_reads = True
 
     def join_owners(self) -> None:
         """Make the owner's row, which every other row of theirs refers to."""
@@ -50,6 +52,7 @@ def _bind_statement(state: ORMExecuteState) -> None:
     check(state.statement)
     if state.is_update and "user_id" in (state.parameters or {}):
         raise ForbiddenError("Rows can't be given to another owner.")
+    state.session.only_reads &= state.is_select  # type: ignore[attr-defined]
     owner: str = state.session.owner  # type: ignore[attr-defined]
     for entity in Owned.__subclasses__():
         # A function, so that it holds for aliases too; SQLAlchemy makes a bound value of the variable in it.
@@ -70,6 +73,7 @@ def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
     for item in session.new:
         if not item.user_id:
             item.user_id = session.owner
+    session.only_reads = False
     if any(item.user_id != session.owner for item in (*session.new, *session.dirty)):
         raise ForbiddenError("This belongs to another owner.")
     if session.new:

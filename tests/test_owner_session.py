@@ -21,6 +21,7 @@ from db import Database
 from models import IdempotencyKey, Task, User
 from problems import Problem
 from queries import tasks
+from tests.support.proxy import RunningProxy
 from tests.support.service import User as Caller
 from tests.support.service import check_problem, running
 
@@ -353,3 +354,14 @@ def test_a_request_that_uses_no_session_makes_none(settings: Settings, user: Cal
         assert "sync_session" not in vars(session)
 
     play(settings, user.id, scene)
+
+
+def test_a_session_that_only_reads_leaves_statements_prepared(wire: RunningProxy) -> None:
+    with running(wire.url, plain, database_pool_size=1) as client:
+        user = Caller(client)
+        for _ in range(2):  # the first session of a service asks the server what it is
+            user.get()
+            assert client.get(f"/plain/{user.id}/titles", headers=user.headers).json() == []
+        wire.proxy.messages.clear()
+        user.get()
+        assert [message.kind for message in wire.proxy.messages] == ["B", "D", "E", "S"]

@@ -60,7 +60,6 @@ def watching_for_mistakes() -> Iterator[None]:
         with blockbuster_ctx(sorted(OURS)) as guard:
             for function in guard.functions.values():
                 function.can_block_in("embedded/watcher.py", {"pid_file"})  # a few lines, and nobody's production
-                function.can_block_in("httpx2/_client.py", {"__init__"})  # certificates, once in minutes, for new keys
             yield
     finally:
         logging.getLogger().removeHandler(mistakes)
