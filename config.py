@@ -3,6 +3,7 @@
 import re
 import sys
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -94,8 +95,10 @@ def _rate_limit(value: str) -> str:
 
 
 def _store(value: str) -> str:
-    if not re.match(r"(memory|redis|rediss|valkey|memcached)://", value):
-        raise ValueError("must be memory://, or the redis://, valkey:// or memcached:// address of a shared store")
+    if not re.match(r"(memory|rediss?)://", value):
+        raise ValueError("must be memory://, or the redis:// address of a store that all workers share")
+    if not value.startswith("memory") and find_spec("coredis") is None:
+        raise ValueError("needs a client of Redis: pip install coredis")
     return value
 
 

@@ -12,6 +12,8 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
+from sqlalchemy import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from config import Settings
 from embedded.home import EmbeddedServerError
@@ -78,21 +80,27 @@ class Connection(psycopg.AsyncConnection[Any]):
         # An idle connection has nothing to say: where there is something to read, the server has closed it.
         return not self._poller.poll(0) and time.monotonic() < self._ends
 
-    async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
-        """Run a statement in one round trip, and return its first row as a tuple."""
-        await self._kept_cursor.execute(sql, values)
-        return await self._kept_cursor.fetchone()
-
-    def keep(self) -> None:
+    def prepare(self) -> None:
         """Make what one statement after another can use: autocommit leaves nothing in a cursor."""
         self._ends = time.monotonic() + LIFE_SECONDS
         self._kept_cursor = self.cursor()
         self._poller = select.poll()
         self._poller.register(self.pgconn.socket, select.POLLIN)
 
+    def add_notice_handler(self, callback: object) -> None:
+        """Nothing: SQLAlchemy would add one each time that a session takes the connection."""
+
+    async def fetch(self, sql: bytes, values: Mapping[str, Any]) -> Any:
+        """Run a statement in one round trip, and return its first row as a tuple."""
+        await self._kept_cursor.execute(sql, values)
+        return await self._kept_cursor.fetchone()
+
 
 borrower: ContextVar[str] = ContextVar("borrower")
-"""For whom a session takes its connection: SQLAlchemy calls ``Connections.lend`` by itself, with nothing to tell."""
+"""For whom a session takes its connection: SQLAlchemy calls ``Connections.lend`` by itself, with nothing to tell.
+
+Where one task makes sessions for two owners, both count as the last one's.
+"""
 
 Connect = Callable[[], Coroutine[Any, Any, Connection]]
 
@@ -111,7 +119,7 @@ def connector(url: str, settings: Settings, limit: float | None = None) -> Conne
         # One width for every integer, or a statement would be prepared once for each.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.limit = limit
-        connection.keep()
+        connection.prepare()
         return connection
 
     return connect
@@ -162,14 +170,9 @@ class Connections:
             await self.take_back(connection)
 
     async def lend(self) -> Connection:
-        """A connection in a transaction for the ``borrower``, until it is closed. Raises as ``fetch``."""
+        """A connection for the ``borrower``, until it is closed. Raises as ``fetch``."""
         connection = await self._take(borrower.get())
         connection.supply = self
-        try:
-            await connection.set_autocommit(False)
-        except BaseException:
-            await connection.close()
-            raise
         return connection
 
     async def take_back(self, connection: Connection) -> None:
@@ -212,24 +215,40 @@ class Connections:
         own = self._owners.get(owner)
         if own is None:
             own = self._owners[owner] = Turns(self._share, MOST_WAITING_OF_ONE)
+        deadline = time.monotonic() + self._patience
+        detail = "Your other requests keep the database busy."
         try:
-            await own.enter(self._patience)
-        except Full:
-            raise Unavailable("Your other requests keep the database busy.") from None
-        try:
-            await self._turns.enter(self._patience)
+            await own.enter(deadline)
+            detail = "All connections to the database are busy."
+            try:
+                await self._turns.enter(deadline)
+            except BaseException:
+                own.leave()
+                raise
         except BaseException as error:
-            self._leave_own(owner)
+            self._forget(owner)
             if isinstance(error, Full):
-                raise Unavailable("All connections to the database are busy.") from None
+                raise Unavailable(detail) from None
             raise
 
     def _leave(self, owner: str) -> None:
         self._turns.leave()
-        self._leave_own(owner)
+        self._owners[owner].leave()
+        self._forget(owner)
 
-    def _leave_own(self, owner: str) -> None:
-        own = self._owners[owner]
-        own.leave()
-        if own.unused:
+    def _forget(self, owner: str) -> None:
+        own = self._owners.get(owner)
+        if own and own.unused:
             del self._owners[owner]
+
+
+def engine_over(connect: Connect) -> AsyncEngine:
+    """An engine of transactions. It has no pool: what it closes goes back to where it was lent."""
+    return create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        isolation_level="READ COMMITTED",
+        poolclass=NullPool,
+        use_native_hstore=False,
+        hide_parameters=True,
+    )

@@ -1,25 +1,23 @@
 """The database's life: opened, migrated, asked, tidied, closed."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
 import psycopg
-from sqlalchemy import NullPool
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 import queries
 from config import Settings
-from connections import Connect, Connections, connector, embedded_connector
+from connections import Connect, Connection, Connections, connector, embedded_connector, engine_over
 from embedded.server import EmbeddedServer
 from migrations.upgrade import migrate
 from problems import Unavailable
-from sqlstates import FOREIGN_KEY, INVALID_VALUE, ROLLED_BACK, first_line, problem_of
-from statements import UnownedStatement
+from sqlstates import NO_ACCOUNT, ROLLED_BACK, first_line, problem_of
+from statements import OWNER, Prepared
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +59,7 @@ class Database:
             self._settings.database_pool_size,
             self._settings.database_pool_timeout,
         )
-        # No pool of SQLAlchemy's: what it closes goes back to where it was lent.
-        self.engine = create_async_engine(
-            "postgresql+psycopg://",
-            async_creator=self._connections.lend,
-            poolclass=NullPool,
-            use_native_hstore=False,
-            hide_parameters=True,
-        )
+        self.engine = engine_over(self._connections.lend)
         if not await self._try_to_migrate():
             self._healing = asyncio.create_task(self._migrate_when_back())
         return self
@@ -89,21 +80,24 @@ class Database:
         assert self._settings.database_url  # noqa: S101 (without one, there is an embedded server)
         return connector(self._settings.database_url.get_secret_value(), self._settings, limit)
 
-    async def fetch(self, statement: UnownedStatement[Row], values: Mapping[str, Any], owner: str = "") -> Row:
-        """Run one statement in one round trip, and return its one row; ``owner`` is whose share it takes.
+    async def fetch(
+        self, statement: Prepared[Row], values: Mapping[str, Any], owner: str = "", within: Connection | None = None
+    ) -> Row:
+        """Run one statement in one round trip, and return its one row.
+
+        ``owner`` is whose share of the connections it takes; ``within`` a connection that has its transaction already.
 
         Raises:
             Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
             psycopg.Error: the statement itself is at fault.
         """
-        if self._not_ready:
-            raise Unavailable(self._not_ready)
+        self.check_migrated()
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", statement.sql.decode())
         if statement.constants:
             values = {**statement.constants, **values}
         try:
-            row = await self._run(statement, values, owner)
+            row = await (within.fetch(statement.sql, values) if within else self._run(statement, values, owner))
         except psycopg.Error as error:
             if problem := problem_of(error):
                 logger.warning("%s %s", problem.detail, first_line(error))
@@ -111,7 +105,7 @@ class Database:
             raise
         return statement.row(*row)
 
-    async def _run(self, statement: UnownedStatement[Any], values: Mapping[str, Any], owner: str) -> Any:
+    async def _run(self, statement: Prepared[Any], values: Mapping[str, Any], owner: str) -> Any:
         for pause in RETRY_PAUSES:
             try:
                 return await self._connections.fetch(statement.sql, values, owner)
@@ -122,14 +116,19 @@ class Database:
         return await self._connections.fetch(statement.sql, values, owner)
 
     async def lacks_account(self, owner: str, error: psycopg.Error) -> bool:
-        """Whether a statement failed because the owner has no account in BETTER_AUTH_USER_TABLE."""
-        if not self._settings.better_auth_user_table:
+        """Whether a statement failed because BETTER_AUTH_USER_TABLE has no account for the owner."""
+        if not self._settings.better_auth_user_table or error.sqlstate not in NO_ACCOUNT:
             return False
-        if error.sqlstate == FOREIGN_KEY:
-            return error.diag.table_name == "users"
-        if error.sqlstate in INVALID_VALUE:
-            return (await self.fetch(queries.NO_ACCOUNT_ID, {"user_id": owner})).number > 0
+        try:
+            await self.fetch(queries.JOIN, {OWNER.key: owner}, owner)
+        except psycopg.Error as again:
+            return again.sqlstate in NO_ACCOUNT
         return False
+
+    def check_migrated(self) -> None:
+        """Raise ``Unavailable`` while the schema is not there yet."""
+        if self._not_ready:
+            raise Unavailable(self._not_ready)
 
     async def check(self) -> None:
         """Raise ``Unavailable`` where a request would. Remembered for a second, since anybody may ask."""
@@ -155,9 +154,11 @@ class Database:
             self._clearing = asyncio.create_task(self._clear_expired_keys())
 
     async def _clear_expired_keys(self) -> None:
-        with contextlib.suppress(Unavailable):  # the next one will do
+        try:
             while (await self.fetch(queries.CLEAR_EXPIRED_KEYS, {})).number:
                 pass
+        except (Unavailable, psycopg.Error) as error:
+            logger.warning("Old idempotency keys were not cleared: %s", first_line(error))
 
     async def _try_to_migrate(self) -> bool:
         try:

@@ -26,18 +26,16 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    null,
     or_,
     select,
-    table,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, REGCLASS
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import UTCDateTime
 
-from models import ACCOUNT_COLUMN, IdempotencyKey, Task, User
+from models import IdempotencyKey, Task, User
 from schemas import TaskCreate, TaskPublic, TaskUpdate
 from statements import OWNER, Statement, UnownedStatement
 
@@ -288,6 +286,9 @@ def _number(rows: CTE) -> Select[Any]:
 
 LIST = {sort: Statement(_list(sort), Page) for sort in get_args(Sort)}
 GET = Statement(select(select(_json(_one)).scalar_subquery().label("body")), Found)
+JOIN = Statement(
+    _number(upsert(users).values(id=OWNER).on_conflict_do_nothing().returning(users.c.id).cte("joined")), Count
+)
 CREATE = Statement(_create(), Created)
 CREATE_ONCE = Statement(_create_once(), CreatedOnce)
 UPDATE = Statement(_change(_sent_fields()), Changed)
@@ -307,15 +308,3 @@ READY = UnownedStatement(select(literal_column("1", BigInteger).label("number"))
 _old = select(answers.c.user_id, answers.c.key).where(_expired).limit(1000).with_for_update(skip_locked=True)
 _cleared = delete(answers).where(tuple_(answers.c.user_id, answers.c.key).in_(_old)).returning(answers.c.key)
 CLEAR_EXPIRED_KEYS = UnownedStatement(_number(_cleared.cte("cleared")), Count)
-
-_attributes = table("pg_attribute", column("attrelid"), column("attname"), column("atttypid"))
-_account_type = func.format_type(_attributes.c.atttypid, null())
-# Whether BETTER_AUTH_USER_TABLE's type of id, such as uuid, can't hold ``user_id``. At most one row.
-NO_ACCOUNT_ID = UnownedStatement(
-    select(func.count().label("number")).where(
-        _attributes.c.attrelid == cast(_text("users"), REGCLASS),
-        _attributes.c.attname == _text(ACCOUNT_COLUMN),
-        ~func.pg_input_is_valid(_bind("user_id"), _account_type, type_=Boolean),
-    ),
-    Count,
-)

@@ -10,15 +10,18 @@ from problems import Unavailable
 
 # The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
 ROLLED_BACK = {"57P01", "40P01", "40001"}
-FOREIGN_KEY = "23503"
-# A value that its column's type can't hold.
-INVALID_VALUE = {"22P02", "22003"}
+# What making an owner's row fails with where BETTER_AUTH_USER_TABLE has no account for it, or can't have one: the
+# reference finds nothing, or the id is no value of the account's type.
+NO_ACCOUNT = {"23503", "22P02", "22003"}
 
 TOO_LONG = "The database took too long to answer."
+IN_THE_WAY = "Other requests were in the way of this one."
 OUT_OF_REACH = "The database can't be reached."
 FULL = "The database has no connection left for this service."
 STARTING = "The database is starting or stopping."
 UNAVAILABLE = {
+    "40001": IN_THE_WAY,
+    "40P01": IN_THE_WAY,
     "57014": TOO_LONG,  # cancelled by our own time limit, or by the server's
     "55P03": TOO_LONG,  # lock_timeout, where the server has one
     "25006": "The database takes no changes at the moment.",  # a standby, as during a failover
@@ -40,8 +43,8 @@ REFUSED = {
     "no password supplied": "The database asks for a password.",
     "no pg_hba.conf entry": "The database refuses this user, or a connection without TLS.",
     "does not support SSL": "The database offers no TLS, which DATABASE_URL asks for.",
-    "does not exist": "There is no such database or user.",
     "certificate": "The database's certificate is not trusted.",
+    "does not exist": "There is no such database or user.",
     "too many connections": FULL,
     "too many clients": FULL,
     "remaining connection slots": FULL,

@@ -1,12 +1,14 @@
 """Statements that can only be built with their owner in them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.selectable import SelectBase
 
 OWNER = sa.bindparam("owner", type_=sa.Text)
 """The verified owner, whom ``OwnerSession.fetch`` alone binds."""
@@ -20,23 +22,29 @@ class UnscopedStatementError(TypeError):
     """A statement touches a table without comparing its owner; the message says what to add."""
 
 
-class UnownedStatement(Generic[Row]):
-    """A statement that belongs to no owner: housekeeping, which only ``Database`` runs."""
+class Prepared(Generic[Row]):
+    """A statement that is compiled once, and runs in one round trip. It returns one row."""
 
     def __init__(self, expression: Any, row: type[Row]) -> None:
-        """``expression`` is compiled once, here; ``row`` is a named tuple of its columns."""
+        """``row`` is a named tuple of the expression's columns."""
         columns = tuple(expression.selected_columns.keys())
         if columns != row._fields:  # type: ignore[attr-defined]
             raise TypeError(f"{row.__name__} names other columns than the statement has: {', '.join(columns)}.")
         compiled = expression.compile(dialect=POSTGRES)
         self.row = row
         self.sql = str(compiled).encode()
+        if b"[POSTCOMPILE_" in self.sql:
+            raise TypeError("in_() of a list is written anew for each length: use == sa.any_() of an ARRAY.")
         self.constants = {name: value for name, value in compiled.params.items() if value is not None}
         """What Python literals in the expression have become; ``literal_column`` makes them part of the SQL."""
 
 
-class Statement(UnownedStatement[Row]):
-    """A statement about one owner's rows, in one round trip.
+class UnownedStatement(Prepared[Row]):
+    """A statement that belongs to no owner: housekeeping, which only ``Database`` runs."""
+
+
+class Statement(Prepared[Row]):
+    """A statement about one owner's rows.
 
     Every SELECT, UPDATE and DELETE in it, wherever it is nested, must have ``table.user_id == OWNER`` among the
     conditions that are joined by AND, for each table it names; every INSERT must write ``OWNER`` there.
@@ -63,24 +71,40 @@ def owner_column(table: Any) -> sa.Column[Any]:
 def _check(part: Any) -> None:
     match part:
         case sa.Insert():
-            if not _is_owner(_written_owner(part)):
-                raise UnscopedStatementError(f"INSERT INTO {part.table.name} must write OWNER as its owner.")
+            _check_insert(part)
         case sa.Update() | sa.Delete():
-            _check_conditions(type(part).__name__.upper(), _tables_of(part.table), part.whereclause)
+            # Columns of other tables make an UPDATE … FROM, a DELETE … USING.
+            others = [column.table for column in parts_outside_selects(part) if isinstance(column, sa.Column)]
+            _check_conditions(type(part).__name__.upper(), [part.table, *others], part.whereclause)
             if isinstance(part, sa.Update) and owner_column(part.table).name in written_columns(part):
                 raise UnscopedStatementError("UPDATE must not give rows to another owner.")
         case sa.Select():
-            tables = [table for source in part.get_final_froms() for table in _tables_of(source)]
-            _check_conditions("SELECT", tables, part.whereclause)
+            _check_conditions("SELECT", part.get_final_froms(), part.whereclause)
         case sa.TextClause():
             raise UnscopedStatementError("text() can't be checked: write the statement with tables and columns.")
         case sa.ColumnClause(is_literal=True) if re.search(r"\b(select|table|from)\b", part.name, re.IGNORECASE):
             raise UnscopedStatementError("literal_column() is for constants: what it reads can't be checked.")
 
 
-def _check_conditions(what: str, tables: list[sa.Table], where: sa.ClauseElement | None) -> None:
+def _check_insert(part: sa.Insert) -> None:
+    owner = owner_column(part.table)
+    if not _is_owner(_written_owner(part)):
+        raise UnscopedStatementError(f"INSERT INTO {part.table.name} must write OWNER as its owner.")
+    conflict = getattr(part, "_post_values_clause", None)
+    if isinstance(conflict, OnConflictDoUpdate):
+        changed, key = (
+            {getattr(column, "name", column) for column in columns}
+            for columns in (dict(conflict.update_values_to_set), conflict.inferred_target_elements or [])
+        )
+        if owner.name in changed or owner.name not in key:
+            raise UnscopedStatementError(
+                f"ON CONFLICT DO UPDATE must be about a key that has the owner, {owner}, and leave it."
+            )
+
+
+def _check_conditions(what: str, sources: Iterable[Any], where: sa.ClauseElement | None) -> None:
     conditions = list(_conjuncts(where))
-    for table in tables:
+    for table in {table for source in sources for table in _tables_of(source)}:
         owner = owner_column(table)
         if not any(_compares(condition, owner) for condition in conditions):
             raise UnscopedStatementError(f"{what} … {table.name} needs the condition {owner} == OWNER.")
@@ -112,15 +136,23 @@ def _is_owner(value: object) -> bool:
 def _tables_of(source: object) -> list[sa.Table]:
     """The tables named in a FROM itself; CTEs and subqueries are parts of their own."""
     match source:
-        case sa.Join():
-            return _tables_of(source.left) + _tables_of(source.right)
-        case sa.TableValuedAlias():
-            return []
-        case sa.Alias():
-            raise UnscopedStatementError("An alias of a table can't be checked: use the table, or a CTE of it.")
         case sa.Table():
             return [source]
-    return []
+        case sa.Join():
+            return _tables_of(source.left) + _tables_of(source.right)
+        case sa.CTE() | sa.Subquery() | sa.TableValuedAlias() | sa.Values():
+            return []
+    raise UnscopedStatementError(f"{type(source).__name__} can't be checked: use the table, or a CTE of it.")
+
+
+def parts_outside_selects(part: sa.ClauseElement) -> Iterator[sa.ClauseElement]:
+    """The parts of a statement that don't belong to a SELECT within it."""
+    waiting = list(part.get_children())
+    while waiting:
+        inner = waiting.pop()
+        yield inner
+        if not isinstance(inner, SelectBase | sa.Alias):
+            waiting += inner.get_children()
 
 
 def written_columns(part: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Who waits for a place is served in order."""
 
 import asyncio
+import time
 from collections import deque
 
 
@@ -20,11 +21,11 @@ class Turns:
     def unused(self) -> bool:
         return self._free == self._places
 
-    async def enter(self, patience: float) -> None:
+    async def enter(self, deadline: float) -> None:
         """Take a place, until ``leave``.
 
         Raises:
-            Full: none came free within ``patience`` seconds, or too many wait already.
+            Full: none came free before ``deadline`` (of ``time.monotonic``), or too many wait already.
         """
         if self._free:
             self._free -= 1
@@ -34,7 +35,7 @@ class Turns:
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 await place
         except BaseException as error:
             if place.done() and not place.cancelled():

@@ -1,10 +1,16 @@
 """How many requests an owner may send, where RATE_LIMIT is set."""
 
+import asyncio
+import logging
 import math
 import time
 from collections.abc import Mapping
 
 from problems import Problem, Unavailable
+
+logger = logging.getLogger(__name__)
+
+STORE_SECONDS = 1.0
 
 
 class RateLimit:
@@ -14,10 +20,12 @@ class RateLimit:
         # Here, so that a service without a limit loads nothing of it.
         from limits import parse  # noqa: PLC0415
         from limits.aio.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
+        from limits.errors import StorageError  # noqa: PLC0415
         from limits.storage import storage_from_string  # noqa: PLC0415
 
         self._limit = parse(limit)
-        self._counter = SlidingWindowCounterRateLimiter(storage_from_string(f"async+{store}"))
+        self._counter = SlidingWindowCounterRateLimiter(storage_from_string(f"async+{store}", wrap_exceptions=True))
+        self._failures = (StorageError, TimeoutError)
         self._policy = f'"owner";q={self._limit.amount};w={self._limit.get_expiry()}'
 
     async def count(self, owner: str) -> Mapping[str, str]:
@@ -28,10 +36,12 @@ class RateLimit:
             Unavailable: the store that is shared can't be reached.
         """
         try:
-            allowed = await self._counter.hit(self._limit, owner)
-            stats = await self._counter.get_window_stats(self._limit, owner)
-        except Exception as error:
-            raise Unavailable("The store of the rate limit can't be reached.") from error
+            async with asyncio.timeout(STORE_SECONDS):
+                allowed = await self._counter.hit(self._limit, owner)
+                stats = await self._counter.get_window_stats(self._limit, owner)
+        except self._failures as error:
+            logger.warning("The store of the rate limit can't be reached: %s", str(error) or type(error).__name__)
+            raise Unavailable("The store of the rate limit can't be reached.") from None
         seconds = max(1, math.ceil(stats.reset_time - time.time()))
         headers = {"RateLimit-Policy": self._policy, "RateLimit": f'"owner";r={stats.remaining};t={seconds}'}
         if not allowed:

@@ -33,14 +33,18 @@ class OwnerSession(AsyncSession):
     ``commit``, and is closed before the answer goes out. A request that doesn't use it pays nothing for it.
     """
 
+    bind = None  # that is for the engine of a session which SQLAlchemy makes
+
     def __init__(self, owner: str, database: Database, closing: AsyncExitStack) -> None:
-        """``closing`` ends the session, where it was used, when it is unwound."""
+        """``closing`` ends the session when it is unwound."""
         self.owner = owner
-        self.database = database
+        self._database = database
         self._closing = closing
+        self._ended = False
+        closing.callback(self._end)
 
     async def fetch(self, statement: Statement[Row], **values: Any) -> Row:
-        """Run a statement of ``queries``, and return its one row.
+        """Run a statement of ``queries``, and return its one row; within the session's transaction, if there is one.
 
         Raises:
             Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
@@ -49,24 +53,38 @@ class OwnerSession(AsyncSession):
         if not isinstance(statement, Statement):
             raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.py.")
         values[OWNER.key] = self.owner
+        within = None
+        if "sync_session" in vars(self) and self.in_transaction():
+            await self.flush()
+            within = await self.run_sync(OwnerBoundSession.driver_connection)  # type: ignore[arg-type]
         try:
-            return await self.database.fetch(statement, values, self.owner)
+            return await self._database.fetch(statement, values, self.owner, within)
         except psycopg.Error as error:
-            if await self.database.lacks_account(self.owner, error):
+            if await self._database.lacks_account(self.owner, error):
                 raise no_account() from None
             raise
 
+    def clear_expired_keys(self) -> None:
+        """See ``Database.clear_expired_keys``."""
+        self._database.clear_expired_keys()
+
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
+        if self._ended:
+            raise RuntimeError("The session has ended with its route: read what the answer needs before you return.")
+        self._database.check_migrated()
         self._closing.push_async_callback(self._finish)
         borrower.set(self.owner)
-        session = OwnerBoundSession(self.owner, self.database.engine.sync_engine)
+        session = OwnerBoundSession(self.owner, self._database.engine.sync_engine)
         self._assign_proxied(session)
         return session
 
     @property
     def _proxied(self) -> OwnerBoundSession:  # type: ignore[override]
         return self.sync_session
+
+    def _end(self) -> None:
+        self._ended = True
 
     async def _finish(self) -> None:
         # psycopg forgets the statements that it has prepared when a transaction is rolled back.
@@ -87,6 +105,8 @@ async def authenticate(request: Request) -> str:
     if owner is None:
         authenticator: Authenticator = request.app.state.authenticator
         owner = await authenticator.owner(request)
+        if "user_id" not in request.path_params:
+            raise RuntimeError("The path of a route with an owner's session must have {user_id}.")
         if owner != request.path_params["user_id"]:
             raise Problem(403, "The token belongs to another user than this address.")
         if authenticator.limit:

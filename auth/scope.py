@@ -1,6 +1,5 @@
 """What binds a SQLModel session to one owner: all that it reads, changes, deletes and adds is theirs."""
 
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
@@ -8,17 +7,18 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.selectable import SelectBase, TextualSelect
+from sqlalchemy.sql.selectable import TextualSelect
 from sqlmodel import Session
 
+from connections import Connection
 from models import Owned, User
 from problems import no_account
-from sqlstates import FOREIGN_KEY, INVALID_VALUE, sqlstate
-from statements import written_columns
+from sqlstates import NO_ACCOUNT, sqlstate
+from statements import parts_outside_selects, written_columns
 
 
-class ForbiddenError(PermissionError):
-    """The session was asked for something that could touch another owner's rows."""
+class ForbiddenError(TypeError):
+    """The session was asked for something that could touch another owner's rows; the message says what to do."""
 
 
 class OwnerBoundSession(Session):
@@ -26,18 +26,24 @@ class OwnerBoundSession(Session):
 
     def __init__(self, owner: str, engine: sa.Engine) -> None:
         # Not expired by a commit: what is read again then, without an await, can't be in asyncio.
-        super().__init__(engine, expire_on_commit=False)
+        super().__init__(engine, expire_on_commit=False, close_resets_only=False)
         self.owner = owner
         self.only_reads = True
+        self.is_writing = False
 
     def join_owners(self) -> None:
         """Make the owner's row, which every other row of theirs refers to."""
         try:
             super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
         except DBAPIError as error:
-            if sqlstate(error) in {FOREIGN_KEY, *INVALID_VALUE}:
+            if sqlstate(error) in NO_ACCOUNT:
                 raise no_account() from None
             raise
+
+    def driver_connection(self) -> Connection:
+        """The connection of its transaction, as the driver has it."""
+        connection: Connection = super().connection().connection.driver_connection  # type: ignore[assignment]
+        return connection
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ForbiddenError("Connections and bulk operations know no owner: use exec with entities, add and delete.")
@@ -45,19 +51,33 @@ class OwnerBoundSession(Session):
     connection = bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
 
 
+def _entities() -> list[type[Owned]]:
+    return [mapper.class_ for mapper in Owned._sa_registry.mappers if issubclass(mapper.class_, Owned)]
+
+
 @sa.event.listens_for(OwnerBoundSession, "do_orm_execute")
-def _bind_statement(state: ORMExecuteState) -> None:
+def _bind_statement(state: ORMExecuteState) -> sa.Result[Any] | None:
+    session: OwnerBoundSession = state.session  # type: ignore[assignment]
+    if session.is_writing:  # what SQLAlchemy asks by itself, with the same criteria
+        return None
     if not state.is_orm_statement or state.is_executemany:
         raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
     check(state.statement)
     if state.is_update and "user_id" in (state.parameters or {}):
         raise ForbiddenError("Rows can't be given to another owner.")
-    state.session.only_reads &= state.is_select  # type: ignore[attr-defined]
-    owner: str = state.session.owner  # type: ignore[attr-defined]
-    for entity in Owned.__subclasses__():
-        # A function, so that it holds for aliases too; SQLAlchemy makes a bound value of the variable in it.
+    owner = session.owner
+    for entity in _entities():
+        # For Owned itself it can't be said: SQLModel keeps the fields of a class without a table from SQLAlchemy.
+        # A function, of which SQLAlchemy makes a bound value of ``owner`` that is not remembered with the statement.
         mine = with_loader_criteria(entity, lambda of: of.user_id == owner, include_aliases=True)
         state.statement = state.statement.options(mine)
+    if state.is_select:
+        return None
+    session.only_reads, session.is_writing = False, True
+    try:
+        return state.invoke_statement()
+    finally:
+        session.is_writing = False
 
 
 @sa.event.listens_for(OwnerBoundSession, "before_attach")
@@ -70,12 +90,19 @@ def _check_attached(session: OwnerBoundSession, item: object) -> None:
 
 @sa.event.listens_for(OwnerBoundSession, "before_flush")
 def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
+    session.only_reads = False
     for item in session.new:
         if not item.user_id:
             item.user_id = session.owner
-    session.only_reads = False
-    if any(item.user_id != session.owner for item in (*session.new, *session.dirty)):
-        raise ForbiddenError("This belongs to another owner.")
+    for item in (*session.new, *session.dirty):
+        if item.user_id != session.owner:
+            raise ForbiddenError("This belongs to another owner.")
+        if any(
+            hasattr(value, "__clause_element__") or isinstance(value, sa.ClauseElement) for value in vars(item).values()
+        ):
+            raise ForbiddenError(
+                "A value can't be an expression, which nothing would bind to the owner: read it first."
+            )
     if session.new:
         session.join_owners()
 
@@ -86,6 +113,7 @@ def check(statement: Any) -> None:
     Raises:
         ForbiddenError: the message says what to use instead.
     """
+    owned = {sa.inspect(entity).local_table for entity in _entities()}
     for part in visitors.iterate(statement):
         match part:
             case sa.TextClause() | TextualSelect():
@@ -95,30 +123,32 @@ def check(statement: Any) -> None:
             case sa.Insert():
                 raise ForbiddenError("insert() can't be bound to the owner: use add(Task(…)).")
             case sa.Select() | sa.Update() | sa.Delete():
-                _check_sources(part)
+                _check_sources(part, owned)
 
 
-def _check_sources(part: sa.Select[Any] | sa.Update | sa.Delete) -> None:
-    parts = list(_own_parts(part))
-    sources: set[Any] = {inner for inner in parts if isinstance(inner, sa.Table | sa.Alias)}
+def _check_sources(part: Any, owned: set[Any]) -> None:
+    inner = list(parts_outside_selects(part))
+    columns = [column for column in inner if isinstance(column, sa.Column)]
+    sources: set[Any] = {source for source in inner if isinstance(source, sa.TableClause | sa.Alias | sa.TableSample)}
     # SQLAlchemy marks what comes from an entity by a subclass of its own.
-    of_entities = {source for source in sources if type(source) not in (sa.Table, sa.Alias)}
-    of_entities |= {inner.table for inner in parts if isinstance(inner, sa.Column) and type(inner) is not sa.Column}
+    entities = {source for source in sources if type(source) not in (sa.Table, sa.Alias)}
+    of_entities = entities | {column.table for column in columns if type(column) is not sa.Column}
+    if any(type(column) is sa.Column and column.table not in entities for column in columns):
+        raise ForbiddenError("A table's column can't be bound to the owner: use its entity's, as Task.title.")
     if not sources <= of_entities:
         raise ForbiddenError("A table can't be bound to the owner: use its entity, as in select(Task).")
-    if any("user_id" not in source.c for source in of_entities):
+    if any(_table_of(source) not in owned for source in of_entities):
         raise ForbiddenError("Only entities that are Owned have an owner.")
+    # Where SQLAlchemy doesn't see that a SELECT is about entities, it adds nothing to it.
+    if of_entities and part._propagate_attrs.get("compile_state_plugin") != "orm":
+        raise ForbiddenError("Name the entity of this SELECT: select(…).select_from(Task).")
     if isinstance(part, sa.Update | sa.Delete) and not of_entities <= {part.table}:
         raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
     if isinstance(part, sa.Update) and "user_id" in written_columns(part):
         raise ForbiddenError("Rows can't be given to another owner.")
 
 
-def _own_parts(part: sa.ClauseElement) -> Iterator[sa.ClauseElement]:
-    """The parts of a statement that don't belong to a SELECT within it."""
-    waiting = list(part.get_children())
-    while waiting:
-        inner = waiting.pop()
-        yield inner
-        if not isinstance(inner, SelectBase | sa.Alias):
-            waiting += inner.get_children()
+def _table_of(source: Any) -> Any:
+    while isinstance(source, sa.Alias):
+        source = source.element
+    return source

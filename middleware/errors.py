@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -121,15 +122,22 @@ class ErrorMiddleware:
             await problem_response(Request(scope), problem)(scope, receive, send)
 
 
-class DatabaseFailure(Exception):
-    """Stands for a database's error in the log."""
+class Failure(Exception):
+    """Stands in the log for an error that would show a row, or what somebody sent."""
 
 
 def without_rows(error: BaseException) -> BaseException:
-    """The error as it may be logged: PostgreSQL's DETAIL holds the row that failed, SQLAlchemy's text the statement."""
-    if isinstance(error, psycopg.Error | DBAPIError):
-        return DatabaseFailure(f"SQLSTATE {sqlstate(error)}: {first_line(error)}").with_traceback(error.__traceback__)
+    """The error as it may be logged. PostgreSQL's DETAIL holds the row that failed, and Pydantic's text the input."""
+    match error:
+        case psycopg.Error() | DBAPIError():
+            return Failure(f"SQLSTATE {sqlstate(error)}: {first_line(error)}").with_traceback(error.__traceback__)
+        case ValidationError() | ResponseValidationError():
+            places = [f"{fault['type']} at {fault['loc']}" for fault in error.errors()]
+            return Failure(f"{type(error).__name__}: {', '.join(places)}").with_traceback(error.__traceback__)
+        case BaseExceptionGroup():
+            inner = [without_rows(each) for each in error.exceptions]
+            return BaseExceptionGroup(error.message, inner).with_traceback(error.__traceback__)
     for name in ("__cause__", "__context__"):
-        if inner := getattr(error, name):
-            setattr(error, name, without_rows(inner))
+        if cause := getattr(error, name):
+            setattr(error, name, without_rows(cause))
     return error

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connections import Connect
+from connections import Connect, engine_over
 from models import ACCOUNT_COLUMN
 
 logger = logging.getLogger(__name__)
@@ -20,15 +20,7 @@ MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
 @contextlib.asynccontextmanager
 async def transaction(connect: Connect) -> AsyncIterator[AsyncConnection]:
     """A transaction on a connection of its own, for as long as migrations take."""
-    engine = create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=connect,
-        isolation_level="READ COMMITTED",
-        poolclass=NullPool,
-        use_native_hstore=False,
-        hide_parameters=True,
-    )
-    async with engine.begin() as connection:
+    async with engine_over(connect).begin() as connection:
         yield connection
 
 

