@@ -96,10 +96,33 @@ class Connection(psycopg.AsyncConnection[Any]):
         return await self._kept_cursor.fetchone()
 
 
-borrower: ContextVar[str] = ContextVar("borrower")
-"""For whom a session takes its connection: SQLAlchemy calls ``Connections.lend`` by itself, with nothing to tell.
+class Loan:
+    """What an owner's session has borrowed."""
 
-Where one task makes sessions for two owners, both count as the last one's.
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self._lent: list[Connection] = []
+        self._ended = False
+
+    async def add(self, connection: "Connection", supply: "Connections") -> None:
+        connection.supply = supply
+        self._lent.append(connection)
+        if self._ended:
+            await self.end()
+            raise psycopg.InterfaceError("the session has ended meanwhile")
+
+    async def end(self) -> None:
+        """Close what the session itself has not, as when its statements ran into each other."""
+        self._ended = True
+        for connection in self._lent:
+            if connection.supply:
+                await connection.close()
+
+
+loan: ContextVar[Loan] = ContextVar("loan")
+"""Whose connections are lent: SQLAlchemy calls ``Connections.lend`` by itself, with nothing to tell.
+
+Where one task makes sessions for two owners, both borrow for the last one.
 """
 
 Connect = Callable[[], Coroutine[Any, Any, Connection]]
@@ -152,7 +175,7 @@ class Connections:
         self._connect = connect
         self._patience = patience
         self._turns = Turns(size, MOST_WAITING)
-        self._share = (size + 1) // 2
+        self._share = max(1, size // 2)
         self._owners: dict[str, Turns] = {}
         self._idle: list[Connection] = []
 
@@ -170,9 +193,10 @@ class Connections:
             await self.take_back(connection)
 
     async def lend(self) -> Connection:
-        """A connection for the ``borrower``, until it is closed. Raises as ``fetch``."""
-        connection = await self._take(borrower.get())
-        connection.supply = self
+        """A connection on the present ``loan``, until it is closed. Raises as ``fetch``."""
+        borrower = loan.get()
+        connection = await self._take(borrower.owner)
+        await borrower.add(connection, self)
         return connection
 
     async def take_back(self, connection: Connection) -> None:

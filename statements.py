@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
 OWNER = sa.bindparam("owner", type_=sa.Text)
 """The verified owner, whom ``OwnerSession.fetch`` alone binds."""
@@ -69,6 +69,8 @@ def owner_column(table: Any) -> sa.Column[Any]:
 
 
 def _check(part: Any) -> None:
+    if sql := raw_sql(part):
+        raise UnscopedStatementError(f"{sql} can't be checked: write the statement with tables and columns.")
     match part:
         case sa.Insert():
             _check_insert(part)
@@ -80,8 +82,6 @@ def _check(part: Any) -> None:
                 raise UnscopedStatementError("UPDATE must not give rows to another owner.")
         case sa.Select():
             _check_conditions("SELECT", part.get_final_froms(), part.whereclause)
-        case sa.TextClause():
-            raise UnscopedStatementError("text() can't be checked: write the statement with tables and columns.")
         case sa.ColumnClause(is_literal=True) if re.search(r"\b(select|table|from)\b", part.name, re.IGNORECASE):
             raise UnscopedStatementError("literal_column() is for constants: what it reads can't be checked.")
 
@@ -143,6 +143,17 @@ def _tables_of(source: object) -> list[sa.Table]:
         case sa.CTE() | sa.Subquery() | sa.TableValuedAlias() | sa.Values():
             return []
     raise UnscopedStatementError(f"{type(source).__name__} can't be checked: use the table, or a CTE of it.")
+
+
+def raw_sql(part: Any) -> str | None:
+    """What in this part is SQL as text, of which nobody can tell what it reads."""
+    if isinstance(part, sa.TextClause | TextualSelect):
+        return "text()"
+    if any(getattr(part, name, None) for name in ("_prefixes", "_suffixes", "_statement_hints", "_hints")):
+        return "A prefix, suffix or hint"
+    if isinstance(operator := getattr(part, "operator", None), operators.custom_op) and "(" in operator.opstring:
+        return "op() with more than an operator"
+    return None
 
 
 def parts_outside_selects(part: sa.ClauseElement) -> Iterator[sa.ClauseElement]:

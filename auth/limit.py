@@ -11,6 +11,7 @@ from problems import Problem, Unavailable
 logger = logging.getLogger(__name__)
 
 STORE_SECONDS = 1.0
+LIMITED = "rate_limit"  # where the request's state keeps what its answer will say
 
 
 class RateLimit:

@@ -10,14 +10,15 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from auth.limit import LIMITED
 from auth.scope import OwnerBoundSession
 from auth.tokens import Authenticator
-from connections import borrower
+from connections import Loan, loan
 from db import Database
 from problems import Problem, no_account
 from statements import OWNER, Statement
 
-VERIFIED, LIMITED = "task_api.owner", "task_api.rate_limit"
+VERIFIED = "task_api.owner"
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
@@ -41,6 +42,8 @@ class OwnerSession(AsyncSession):
         self._database = database
         self._closing = closing
         self._ended = False
+        self._loan = Loan(owner)
+        loan.set(self._loan)
         closing.callback(self._end)
 
     async def fetch(self, statement: Statement[Row], **values: Any) -> Row:
@@ -74,7 +77,6 @@ class OwnerSession(AsyncSession):
             raise RuntimeError("The session has ended with its route: read what the answer needs before you return.")
         self._database.check_migrated()
         self._closing.push_async_callback(self._finish)
-        borrower.set(self.owner)
         session = OwnerBoundSession(self.owner, self._database.engine.sync_engine)
         self._assign_proxied(session)
         return session
@@ -92,7 +94,10 @@ class OwnerSession(AsyncSession):
             if self.sync_session.only_reads:
                 await self.commit()
         finally:
-            await self.close()
+            try:
+                await self.close()
+            finally:
+                await self._loan.end()
 
 
 async def authenticate(request: Request) -> str:
@@ -110,7 +115,7 @@ async def authenticate(request: Request) -> str:
         if owner != request.path_params["user_id"]:
             raise Problem(403, "The token belongs to another user than this address.")
         if authenticator.limit:
-            request.scope[LIMITED] = await authenticator.limit.count(owner)
+            request.scope["state"][LIMITED] = await authenticator.limit.count(owner)
         request.scope[VERIFIED] = owner
     return owner
 

@@ -7,14 +7,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.selectable import TextualSelect
 from sqlmodel import Session
 
 from connections import Connection
 from models import Owned, User
 from problems import no_account
 from sqlstates import NO_ACCOUNT, sqlstate
-from statements import parts_outside_selects, written_columns
+from statements import parts_outside_selects, raw_sql, written_columns
 
 
 class ForbiddenError(TypeError):
@@ -63,8 +62,11 @@ def _bind_statement(state: ORMExecuteState) -> sa.Result[Any] | None:
     if not state.is_orm_statement or state.is_executemany:
         raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
     check(state.statement)
-    if state.is_update and "user_id" in (state.parameters or {}):
-        raise ForbiddenError("Rows can't be given to another owner.")
+    given = {**(state.parameters or {}), **(getattr(state.statement, "_params", None) or {})}  # type: ignore[dict-item]
+    if any(name == "user_id" or name.startswith("owner") for name in given):
+        raise ForbiddenError("The owner is bound by the session: name your parameters otherwise.")
+    if state.execution_options.get("dml_strategy", "auto") != "auto":
+        raise ForbiddenError("Leave dml_strategy as it is: another binds no owner.")
     owner = session.owner
     for entity in _entities():
         # For Owned itself it can't be said: SQLModel keeps the fields of a class without a table from SQLAlchemy.
@@ -94,7 +96,7 @@ def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
     for item in session.new:
         if not item.user_id:
             item.user_id = session.owner
-    for item in (*session.new, *session.dirty):
+    for item in (*session.new, *session.dirty, *session.deleted):
         if item.user_id != session.owner:
             raise ForbiddenError("This belongs to another owner.")
         if any(
@@ -115,9 +117,9 @@ def check(statement: Any) -> None:
     """
     owned = {sa.inspect(entity).local_table for entity in _entities()}
     for part in visitors.iterate(statement):
+        if sql := raw_sql(part):
+            raise ForbiddenError(f"{sql} can't be bound to the owner: use entities, as in select(Task).")
         match part:
-            case sa.TextClause() | TextualSelect():
-                raise ForbiddenError("text() can't be bound to the owner: use entities, as in select(Task).")
             case sa.ColumnClause(is_literal=True) if part.name != "*":
                 raise ForbiddenError("literal_column() can't be bound to the owner: use entities, as in select(Task).")
             case sa.Insert():
@@ -142,7 +144,8 @@ def _check_sources(part: Any, owned: set[Any]) -> None:
     # Where SQLAlchemy doesn't see that a SELECT is about entities, it adds nothing to it.
     if of_entities and part._propagate_attrs.get("compile_state_plugin") != "orm":
         raise ForbiddenError("Name the entity of this SELECT: select(…).select_from(Task).")
-    if isinstance(part, sa.Update | sa.Delete) and not of_entities <= {part.table}:
+    writes = isinstance(part, sa.Update | sa.Delete)
+    if writes and (part.table not in entities or isinstance(part.table, sa.Alias) or of_entities != {part.table}):
         raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
     if isinstance(part, sa.Update) and "user_id" in written_columns(part):
         raise ForbiddenError("Rows can't be given to another owner.")

@@ -50,7 +50,7 @@ class Authenticator:
         headers = [value for name, value in connection.scope["headers"] if name == b"authorization"]
         if not headers:
             raise unauthorized("This address needs a bearer token.")
-        scheme, _, token = headers[0].partition(b" ")
+        scheme, _, token = headers[0].strip(b" \t").partition(b" ")
         if len(headers) > 1 or scheme.lower() != b"bearer" or not token:
             raise unauthorized("Send one Authorization header: Bearer, a space, and the token.")
         digest = hashlib.sha256(token).digest()

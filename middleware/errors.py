@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -64,14 +64,16 @@ def _allowed_methods(request: Request) -> set[str]:
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
     faults = [
-        (_pointer(fault["loc"]), SENTENCES.get(fault["type"], fault["msg"].removeprefix("Value error, ")))
+        (_pointer(fault), SENTENCES.get(fault["type"], fault["msg"].removeprefix("Value error, ")))
         for fault in error.errors()
     ]
     return problem_response(request, Problem(400, "The request is not valid.", faults=faults))
 
 
-def _pointer(location: Iterable[str | int]) -> str:
-    source, *parts = location
+def _pointer(fault: Mapping[str, Any]) -> str:
+    source, *parts = fault["loc"]
+    if fault["type"] == "json_invalid":
+        return ""  # FastAPI gives an offset
     # Only names of this API's own fields stand here, so nothing needs the escapes of RFC 6901.
     return "".join(f"/{part}" for part in (parts if source == "body" else [source, *parts]))
 

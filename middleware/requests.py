@@ -6,6 +6,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auth.limit import LIMITED
 from logs import AccessLog
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -32,6 +33,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if limited := scope["state"].get(LIMITED):
+                    message["headers"] += [(name.lower().encode(), text.encode()) for name, text in limited.items()]
             await send(message)
 
         try:

@@ -4,13 +4,29 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auth.owner import LIMITED, authenticate
+from auth.owner import authenticate
 from routes.http.body import JsonRequest
 from routes.http.conditions import is_known
 from routes.http.query import check_query, query_fields
+
+
+class OwnerConvertor(Convertor[str]):
+    """Any text: a user id is opaque, and may have slashes and line breaks."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("owner", OwnerConvertor())
 
 
 class OwnedRoute(APIRoute):
@@ -34,8 +50,6 @@ class OwnedRoute(APIRoute):
                 request = JsonRequest(request.scope, request.receive)
                 await request.check_content_type()
             response = await handle(request)
-            if limited := request.scope.get(LIMITED):
-                response.headers.update(limited)
             if reads and is_known(request, response):
                 return _not_modified(response)
             return response

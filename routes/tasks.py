@@ -20,7 +20,7 @@ from routes.owned import OwnedRoute
 from schemas import Deleted, TaskComplete, TaskCreate, TaskPublic, TaskUpdate, Updated
 from statements import Statement
 
-router = APIRouter(prefix="/api/{user_id:path}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
+router = APIRouter(prefix="/api/{user_id:owner}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
 
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])

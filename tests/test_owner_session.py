@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi import APIRouter
 from sqlalchemy import delete, exists, func, insert, literal_column, text, update
-from sqlalchemy.orm import aliased, make_transient_to_detached
+from sqlalchemy.orm import aliased, attributes, make_transient_to_detached, registry
 from sqlmodel import Field as SQLField
 from sqlmodel import SQLModel, select
 from starlette.responses import StreamingResponse
@@ -152,7 +152,11 @@ def test_changes_to_many_touch_the_owner_s_alone(settings: Settings, pair: tuple
     assert stranger.tasks() == before
 
 
-class Note(SQLModel, table=True):
+class Apart(SQLModel, registry=registry()):
+    """Keeps what follows out of the migrations."""
+
+
+class Note(Apart, table=True):
     """Somebody forgot to make it Owned. It never gets a table."""
 
     user_id: str = SQLField(primary_key=True)
@@ -190,6 +194,15 @@ REFUSED: dict[str, Any] = {
     "a literal": select(Task.id, literal_column("(SELECT max(title) FROM tasks)")),
     "an insert": insert(Task).values(user_id="mallory", title="x"),
     "an insert into a table": insert(tasks).values(user_id="mallory", title="x"),
+    "a delete by an alias": delete(Other),
+    "an update by an alias": update(Other).values(title="x"),
+    "a delete from a table beside an entity": delete(tasks).where(ids > 0),
+    "an update of a table beside an entity": update(tasks).where(ids > 0).values(title="x"),
+    "a way of writing that has no owner": delete(Task).execution_options(dml_strategy="core_only"),
+    "the owner as a parameter": select(Task.title).params(owner_1="mallory"),
+    "a suffix": select(Task.title).suffix_with("UNION ALL SELECT title FROM tasks"),
+    "a hint": select(Task.title).with_statement_hint("OR true"),
+    "an operator that is more": select(ids.op("+ (SELECT max(id) FROM tasks) +")(0)),
     "an update that gives tasks away": update(Task).values(user_id="mallory"),
     "an update that gives tasks away by their column": update(Task).values({Task.user_id: "mallory"}),
     "an update that reads a second entity": update(Task).where(Other.title == Task.title).values(title=Other.title),
@@ -253,6 +266,18 @@ async def _refresh_what_was_never_loaded(session: OwnerSession, theirs: Task) ->
     await session.refresh(stub)
 
 
+async def _delete_by_a_false_key(session: OwnerSession, theirs: Task) -> None:
+    mine = (await session.exec(select(Task).where(Task.title == "one"))).one()
+    attributes.set_committed_value(mine, "user_id", theirs.user_id)
+    attributes.set_committed_value(mine, "id", theirs.id)
+    await session.delete(mine)
+    await session.commit()
+
+
+async def _bind_another_owner(session: OwnerSession, theirs: Task) -> None:
+    await session.exec(delete(Task), params={"owner_1": theirs.user_id})
+
+
 async def _add_a_user(session: OwnerSession, _theirs: Task) -> None:
     session.add(User(id="mallory"))
     await session.commit()
@@ -297,6 +322,8 @@ ATTEMPTS = [
     _merge,
     _merge_without_loading,
     _refresh_what_was_never_loaded,
+    _delete_by_a_false_key,
+    _bind_another_owner,
     _add_a_user,
     _take_the_connection,
     _insert_in_bulk,
@@ -364,6 +391,20 @@ async def read_both(session: OwnSession) -> list[str]:
     return [task["title"] for task in json.loads(page.body)]
 
 
+@plain.get("/at-once")
+async def read_at_once(session: OwnSession) -> int:
+    """What SQLAlchemy forbids: one session, three statements at once."""
+    return len(await asyncio.gather(*(session.exec(select(Task)) for _ in range(3))))
+
+
+@plain.get("/child")
+async def read_in_a_child(session: OwnSession) -> int:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.exec(select(Task)))
+    await session.commit()
+    return len((await session.exec(select(Task))).all())
+
+
 @plain.get("/late")
 async def read_late(session: OwnSession) -> StreamingResponse:
     async def lines() -> AsyncIterator[bytes]:
@@ -418,6 +459,14 @@ def test_a_session_can_t_be_used_after_its_route(plain_client: httpx2.Client) ->
     for _ in range(3):
         assert plain_client.get(f"/plain/{user.id}/late", headers=user.headers).text == "ended"
     assert user.tasks() == []
+
+
+def test_a_session_that_is_used_at_once_loses_no_connection(plain_client: httpx2.Client) -> None:
+    user = Caller(plain_client)
+    for _ in range(3):
+        plain_client.get(f"/plain/{user.id}/at-once", headers=user.headers)
+        assert user.tasks() == []
+    assert plain_client.get(f"/plain/{user.id}/child", headers=user.headers).json() == 0
 
 
 def test_a_session_whose_statement_takes_too_long_is_a_503(plain_client: httpx2.Client, database_url: str) -> None:

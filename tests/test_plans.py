@@ -77,7 +77,7 @@ def test_a_table_is_read_by_an_index_on_the_owner_never_scanned(connection: psyc
         assert node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}, node
         condition = node.get("Index Cond", node.get("Recheck Cond", ""))
         assert "user_id" in condition, node
-    assert reads or name == "CREATE"
+    assert reads or name in {"CREATE", "JOIN"}
 
 
 @pytest.mark.parametrize("name", ["LIST[created_at]", "LIST[-created_at]"])

@@ -25,7 +25,7 @@ def if_match(request: Request) -> list[str] | None:
     """
     lines = _lines(request, b"if-match")
     text = ",".join(lines)
-    if not lines or text.strip() == "*":
+    if not lines or text.strip(" \t") == "*":
         return None
     if not ETAG_LIST.fullmatch(text):
         raise bad_request("/header/If-Match", 'Send * or entity tags, each in quotes: "…", "…".')
@@ -38,7 +38,7 @@ def is_known(request: Request, response: Response) -> bool:
     if not lines or (etag := response.headers.get("etag")) is None:
         return False
     text = ",".join(lines)
-    return text.strip() == "*" or any(f'"{tag}"' == etag for _, tag in ETAG.findall(text))
+    return text.strip(" \t") == "*" or any(f'"{tag}"' == etag for _, tag in ETAG.findall(text))
 
 
 def idempotency_key(request: Request) -> str | None:

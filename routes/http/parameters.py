@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
 
 import queries
 from problems import bad_request
@@ -58,10 +58,8 @@ class TaskFilter(BaseModel):
     """Which tasks. Each field is bound as ``only_`` and its name, where ``queries.matching`` has its condition."""
 
     completed: Flag | None = Field(None, description="Only tasks that are completed, or only those that are not.")
-    q: Annotated[str, AfterValidator(no_nul)] | None = Field(
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)] | None = Field(
         None,
-        min_length=1,
-        max_length=200,
         description="Only tasks with this text in title or description, in any case.",
         examples=["milk"],
     )
