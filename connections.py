@@ -250,19 +250,17 @@ class Connections:
                 own.leave()
                 raise
         except BaseException as error:
-            self._forget(owner)
+            if own.free == own.places and self._owners.get(owner) is own:
+                del self._owners[owner]
             if isinstance(error, Full):
                 raise Unavailable(detail) from None
             raise
 
     def _leave(self, owner: str) -> None:
         self._turns.leave()
-        self._owners[owner].leave()
-        self._forget(owner)
-
-    def _forget(self, owner: str) -> None:
-        own = self._owners.get(owner)
-        if own and own.unused:
+        own = self._owners[owner]
+        own.leave()
+        if own.free == own.places:
             del self._owners[owner]
 
 

@@ -13,13 +13,9 @@ class Turns:
     """At most ``places`` at once, and at most ``waiting`` who wait for one."""
 
     def __init__(self, places: int, waiting: int) -> None:
-        self._free = self._places = places
+        self.free = self.places = places
         self._most_waiting = waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def unused(self) -> bool:
-        return self._free == self._places
 
     async def enter(self, deadline: float) -> None:
         """Take a place, until ``leave``.
@@ -27,8 +23,8 @@ class Turns:
         Raises:
             Full: none came free before ``deadline`` (of ``time.monotonic``), or too many wait already.
         """
-        if self._free:
-            self._free -= 1
+        if self.free:
+            self.free -= 1
             return
         if len(self._waiting) >= self._most_waiting:
             raise Full
@@ -51,4 +47,4 @@ class Turns:
             if not place.done():
                 place.set_result(None)
                 return
-        self._free += 1
+        self.free += 1

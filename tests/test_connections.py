@@ -75,7 +75,7 @@ def test_who_waits_is_served_in_order_and_too_many_are_refused_at_once() -> None
         turns.leave()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert served == [0, 2]
-        assert turns.unused
+        assert turns.free == turns.places
 
     run(scene)
 
@@ -91,10 +91,10 @@ def test_a_place_that_comes_as_patience_ends_is_not_lost() -> None:
             try:
                 await waiter
             except Full:
-                assert turns.unused
+                assert turns.free == turns.places
             else:
                 turns.leave()
-                assert turns.unused
+                assert turns.free == turns.places
 
     run(scene)
 
