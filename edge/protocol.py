@@ -5,9 +5,12 @@ of a request that asks for another protocol, and keeps an answer for ever that n
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
+import socket
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -19,6 +22,8 @@ from middleware.headers import EVERYWHERE
 from problems import MEDIA_TYPE, Problem, Unavailable
 
 logger = logging.getLogger(__name__)
+
+HEALTH = b"GET /health "
 
 
 class Protocol(HttpToolsProtocol):
@@ -50,12 +55,32 @@ class Protocol(HttpToolsProtocol):
         self._is_refused = False
         self._in_head = False
         self._in_request = False
-        self._head_size = 0
         self._unparsed = 0  # bytes since the parser last made something of them
         self._waits_since: float | None = None  # for the client, unless a request is being answered
         self._unread: float = math.inf  # bytes of answers
         self._unread_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    def turns_away(self, connection: socket.socket) -> bool:
+        """Whether the connection was one too many: it is refused before it costs more than these few calls.
+
+        Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many.
+        """
+        excess = len(self.connections) - self._most_connections
+        if excess < 0:
+            return False
+        try:
+            if connection.recv(len(HEALTH), socket.MSG_PEEK | socket.MSG_DONTWAIT) == HEALTH:
+                return False
+            connection.recv(self.largest_head)  # what is unread at the end would take the answer back
+        except BlockingIOError:
+            if excess < self._most_connections:
+                return False
+        except OSError:
+            pass  # the client is gone
+        with connection, contextlib.suppress(OSError):
+            connection.send(_answer(_too_many()))
+        return True
 
     # What asyncio calls
 
@@ -104,20 +129,12 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._in_request = True
-        self._head_size = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: it came after who is calling was decided (RFC 9110, 6.5.1)
-        self._head_size += len(name) + len(value) + len(": \r\n")
-        if self._head_size > self.largest_head or len(self.headers) >= self.most_lines:
-            raise _too_large()
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._unparsed = 0
-        if len(self.url) + self._head_size > self.largest_head:
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+        if size > self.largest_head or len(self.headers) > self.most_lines:
             raise _too_large()
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
@@ -128,6 +145,8 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.most_pipelined:
             raise Unavailable("Wait for answers before you send so many requests.")
         super().on_headers_complete()
+        # Trailers come as headers do: nobody reads them, since who is calling was decided (RFC 9110, 6.5.1).
+        self.headers = []
         if self._is_excess:
             self.cycle.keep_alive = False
 
@@ -198,7 +217,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Answer with the problem and close; behind answers that are still owed, close without it."""
         self._is_refused = True
-        logger.info("A connection was refused with %d. %s", problem.status_code, problem.detail)
+        if problem.status_code != 503:  # under load there is no time for lines; see Door
+            logger.info("A connection was refused with %d. %s", problem.status_code, problem.detail)
         if self._is_answering():
             self.cycle.keep_alive = False
             return
