@@ -78,7 +78,8 @@ class Door:
         with contextlib.suppress(OSError):  # nobody waits any more, or there are no more files
             while True:
                 connection, _address = self._listener.accept()
-                if self._ssl is None and self._next.turns_away(connection):
+                connection.setblocking(False)
+                if self._ssl is None and self._next.turns_away(connection, len(self._entering)):
                     self._turned_away += 1
                 else:
                     self._enter(connection)
@@ -96,7 +97,6 @@ class Door:
             with contextlib.suppress(OSError):  # the client is gone already, or TLS failed
                 await self._loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._ssl)
 
-        connection.setblocking(False)
         task = self._loop.create_task(enter())
         self._entering.add(task)
         task.add_done_callback(self._entering.discard)

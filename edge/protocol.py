@@ -61,16 +61,16 @@ class Protocol(HttpToolsProtocol):
         self._unread_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def turns_away(self, connection: socket.socket) -> bool:
+    def turns_away(self, connection: socket.socket, entering: int) -> bool:
         """Whether the connection was one too many: it is refused before it costs more than these few calls.
 
         Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many.
         """
-        excess = len(self.connections) - self._most_connections
+        excess = len(self.connections) + entering - self._most_connections
         if excess < 0:
             return False
         try:
-            if connection.recv(len(HEALTH), socket.MSG_PEEK | socket.MSG_DONTWAIT) == HEALTH:
+            if connection.recv(len(HEALTH), socket.MSG_PEEK) == HEALTH:
                 return False
             connection.recv(self.largest_head)  # what is unread at the end would take the answer back
         except BlockingIOError:
@@ -89,8 +89,6 @@ class Protocol(HttpToolsProtocol):
         self._is_excess = len(self.connections) > self._most_connections
         self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(self.head_seconds, self._look)
-        if len(self.connections) > 2 * self._most_connections:  # not even /health: files must not run out
-            self._refuse(_too_many())
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
