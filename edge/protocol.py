@@ -69,17 +69,16 @@ class Protocol(HttpToolsProtocol):
         excess = len(self.connections) + entering - self._most_connections
         if excess < 0:
             return False
-        try:
-            if connection.recv(len(HEALTH), socket.MSG_PEEK) == HEALTH:
+        with contextlib.suppress(OSError):  # the client is gone
+            try:
+                asks = connection.recv(len(HEALTH), socket.MSG_PEEK)
+            except BlockingIOError:
+                asks = HEALTH  # perhaps
+            if asks == HEALTH and excess < self._most_connections:
                 return False
-            connection.recv(self.largest_head)  # what is unread at the end would take the answer back
-        except BlockingIOError:
-            if excess < self._most_connections:
-                return False
-        except OSError:
-            pass  # the client is gone
-        with connection, contextlib.suppress(OSError):
             connection.send(_answer(_too_many()))
+            connection.recv(self.largest_head)  # what is unread when it closes would take the answer back
+        connection.close()
         return True
 
     # What asyncio calls
