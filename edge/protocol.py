@@ -8,18 +8,17 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import socket
 from itertools import chain
 from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from middleware.headers import EVERYWHERE
-from problems import MEDIA_TYPE, Problem, Unavailable
+from edge.refusals import answer, too_large, too_many
+from problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ class Protocol(HttpToolsProtocol):
                 asks = HEALTH  # perhaps
             if asks == HEALTH and excess < self._most_connections:
                 return False
-            connection.send(_answer(_too_many()))
+            connection.send(answer(too_many()))
             connection.recv(self.largest_head)  # what is unread when it closes would take the answer back
         connection.close()
         return True
@@ -111,7 +110,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(cause if isinstance(cause, Problem) else Problem(400, "This is not a request of HTTP/1.1."))
         else:
             if self._unparsed > self.largest_head:
-                self._refuse(_too_large())
+                self._refuse(too_large())
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -128,19 +127,19 @@ class Protocol(HttpToolsProtocol):
         self._in_head = self._in_request = True
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._unparsed = 0
         size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if size > self.largest_head or len(self.headers) > self.most_lines:
-            raise _too_large()
+            raise too_large()
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise Problem(400, "This service is no proxy.")
             return
         if self._is_excess and self.url != b"/health":
-            raise _too_many()
+            raise too_many()
         if len(self.pipeline) >= self.most_pipelined:
             raise Unavailable("Wait for answers before you send so many requests.")
+        self._in_head = False
         super().on_headers_complete()
         # Trailers come as headers do: nobody reads them, since who is calling was decided (RFC 9110, 6.5.1).
         self.headers = []
@@ -217,35 +216,19 @@ class Protocol(HttpToolsProtocol):
         if problem.status_code != 503:  # under load there is no time for lines; see Door
             logger.info("A connection was refused with %d. %s", problem.status_code, problem.detail)
         if self._is_answering():
-            self.cycle.keep_alive = False
-            return
-        self.transport.write(_answer(problem))
+            if self._in_head:
+                self.cycle.keep_alive = False
+                return
+            # It is in the body of what is being answered: for the application, the client has left.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+        self.transport.write(answer(problem))
         if self.transport.can_write_eof():
             # Closing at once would take the answer back from a client that is still sending.
             self.transport.write_eof()
             self.loop.call_later(self.linger_seconds, self.transport.abort)
         else:
             self.transport.close()
-
-
-def _too_large() -> Problem:
-    return Problem(431, "The headers have more than 64 KiB or 100 lines.")
-
-
-def _too_many() -> Problem:
-    return Unavailable("There are too many connections.")
-
-
-def _answer(problem: Problem) -> bytes:
-    request_id = os.urandom(16).hex()
-    body = problem.body(request_id).encode()
-    headers = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        "connection": "close",
-        "x-request-id": request_id,
-        **(problem.headers or {}),
-    }
-    lines = [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
-    lines += [b"%b: %b\r\n" % header for header in EVERYWHERE]
-    return b"".join([STATUS_LINE[problem.status_code], *lines, b"\r\n", body])
