@@ -14,7 +14,7 @@ help: ## list these commands
 run: $(VENV)/installed ## start the service on localhost:8000 (PORT=…)
 	@echo "API  http://localhost:$(PORT)/api/{user_id}/tasks   (a token: make token user=alice)"
 	@echo "Docs http://localhost:$(PORT)/docs"
-	@exec $(py) -m uvicorn main:app --port $(PORT) --timeout-graceful-shutdown 10 $(args)
+	@exec $(py) serve.py --port $(PORT) $(args)
 
 test: $(VENV)/installed ## run the tests
 	$(py) -m pytest $(args)

@@ -91,7 +91,8 @@ class Database:
             Unavailable: nothing is known to have been changed, or the connection was lost meanwhile.
             psycopg.Error: the statement itself is at fault.
         """
-        self.check_migrated()
+        if self._not_ready:
+            raise Unavailable(self._not_ready)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", statement.sql.decode())
         if statement.constants:

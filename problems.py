@@ -1,6 +1,9 @@
 """The errors that a request can be answered with, in one shape: ``application/problem+json`` (RFC 9457)."""
 
+import json
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
 
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -46,6 +49,17 @@ class Problem(HTTPException):
         """``faults`` are pairs of pointer and detail."""
         super().__init__(status, detail, headers)
         self.faults = [{"detail": text, "pointer": pointer} for pointer, text in faults][:MOST_FAULTS]
+
+    def body(self, request_id: str) -> str:
+        """What ``ProblemBody`` describes."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
+            "detail": self.detail,
+            "request_id": request_id,
+        }
+        return json.dumps({**body, "errors": self.faults} if self.faults else body)
 
 
 class Unavailable(Problem):

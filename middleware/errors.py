@@ -1,9 +1,7 @@
 """Every error leaves the service in one shape: ``application/problem+json`` (RFC 9457)."""
 
-import json
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import psycopg
@@ -29,16 +27,7 @@ SENTENCES = {  # clearer than Pydantic's own
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(problem.status_code).phrase,
-        "status": problem.status_code,
-        "detail": problem.detail,
-        "request_id": request.state.request_id,
-    }
-    if problem.faults:
-        body["errors"] = problem.faults
-    return Response(json.dumps(body), problem.status_code, problem.headers, MEDIA_TYPE)
+    return Response(problem.body(request.state.request_id), problem.status_code, problem.headers, MEDIA_TYPE)
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:

@@ -8,12 +8,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.limit import LIMITED
 from logs import AccessLog
+from middleware.headers import completed
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestMiddleware:
-    """Gives each request its id, in ``scope["state"]`` and in the answer, and its line in the log."""
+    """Gives each request its id, in ``scope["state"]`` and in the answer, and its line in the log.
+
+    Each answer gets the headers that all have, here where every answer passes.
+    """
 
     def __init__(self, app: ASGIApp, log: AccessLog | None) -> None:
         self.app = app
@@ -32,9 +36,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
                 if limited := scope["state"].get(LIMITED):
-                    message["headers"] += [(name.lower().encode(), text.encode()) for name, text in limited.items()]
+                    headers += [(name.lower().encode(), text.encode()) for name, text in limited.items()]
+                message["headers"] = completed(scope, headers)
             await send(message)
 
         try:

@@ -15,8 +15,9 @@ LAYERS = [
     "db",
     "auth",
     "middleware routes.http",
+    "edge",
     "routes",
-    "main",
+    "main serve",
     "dev",
 ]
 PLACES = {name: place for place, layer in enumerate(LAYERS) for name in layer.split()}

@@ -133,7 +133,7 @@ def test_a_port_in_use_stops_the_start_with_one_sentence(
     environment = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
     with run_service(tmp_path, port=port, environment=environment) as second:
         assert second.process.wait(30) != 0
-    assert "address already in use" in second.output
+    assert "address already in use" in second.output.lower()
     assert "Traceback" not in second.output
 
 

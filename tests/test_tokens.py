@@ -164,7 +164,7 @@ MUST_BE_REFUSED: dict[str, Callable[[KeyServer], str]] = {
     "standard base64": altered(lambda token: token[:-3] + "+/A"),
     "another signature": altered(lambda token: token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:]),
     "an opaque session token": lambda _: "kJq3rT8uV2wX5yZ7aB9cD1eF4gH6iJ0k.bm90LWEtc2lnbmF0dXJl",
-    "100 KB": lambda server: server.token(KEY, name="x" * 75_000),
+    "40 KB": lambda server: server.token(KEY, name="x" * 30_000),
     "nothing but dots": lambda _: "..",
     "not ASCII": altered(lambda token: "\xe9" + token),
 }

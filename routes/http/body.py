@@ -10,7 +10,7 @@ from starlette.requests import Request
 from problems import Problem, bad_request
 
 LARGEST_BODY = 2 * 1024 * 1024
-BODY_SECONDS = 30
+BODY_SECONDS = 15
 JSON_TYPE = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -18,6 +18,8 @@ class JsonRequest(Request):
     """A request whose body is at most ``LARGEST_BODY`` bytes of JSON, as RFC 8259 has it, in UTF-8."""
 
     async def check_content_type(self) -> None:
+        if b"content-encoding" in dict(self.scope["headers"]):
+            raise Problem(415, "Send the body without a Content-Encoding.", headers={"Accept-Encoding": "identity"})
         sent = [value for name, value in self.scope["headers"] if name == b"content-type"]
         if await self.body() and not (len(sent) == 1 and JSON_TYPE.fullmatch(sent[0])):
             raise Problem(415, "Send the body as application/json.")

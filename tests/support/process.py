@@ -55,7 +55,7 @@ def run_service(
     project: Path = ROOT,
 ) -> Iterator[Process]:
     """Run the service in ``folder`` until the block ends, with no settings but these."""
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(project), "--port", str(port), *options]
+    command = [sys.executable, str(project / "serve.py"), "--port", str(port), *options]
     with run(command, folder, environment or {}) as process:
         yield process
 

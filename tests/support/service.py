@@ -14,9 +14,11 @@ from typing import Any
 import httpx2
 import jwt
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from starlette.types import ASGIApp
 
 from config import Settings
+from edge.protocol import Protocol
 
 SECRET = secrets.token_urlsafe(48)
 
@@ -36,22 +38,24 @@ def running(database_url: str | None = None, *routers: APIRouter, **changes: Any
     app = create_app(settings_for(database_url, **changes))
     for router in routers:
         app.include_router(router)
-    with _served(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
+    with serving(app) as (url, _), httpx2.Client(base_url=url, timeout=30) as client:
         yield client
 
 
 @contextlib.contextmanager
-def _served(app: FastAPI) -> Iterator[str]:
-    """Run the app under uvicorn in a thread; gives its base URL."""
+def serving(app: ASGIApp, **options: Any) -> Iterator[tuple[str, uvicorn.Server]]:
+    """Run the app as serve.py does, in a thread, with these options of uvicorn; gives its base URL and the server."""
+    guarded: dict[str, Any] = {"http": Protocol, "loop": "edge.loop:Loop", "ws": "none", "lifespan": "on"}
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, **{**guarded, **options}, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             wait_until(lambda: server.started or not thread.is_alive())
             assert server.started, "the service did not start"
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield url, server
         finally:
             server.should_exit = True
             thread.join()

@@ -1,0 +1,32 @@
+"""The service as it may stand on the open internet: ``python serve.py``, with any of uvicorn's options."""
+
+import os
+import resource
+import signal
+import sys
+
+from uvicorn.main import main
+
+DEFAULTS = [
+    *("--http", "edge.protocol:Protocol"),
+    *("--loop", "edge.loop:Loop"),
+    *("--ws", "none"),
+    *("--limit-concurrency", "1000"),
+    *("--timeout-graceful-shutdown", "10"),
+    "--no-server-header",
+]
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many files as it may: each connection is one, and many systems say 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536) if most > 0 else 65536, most))
+
+
+if __name__ == "__main__":
+    raise_file_limit()
+    # Nobody's X-Forwarded-For and -Proto are believed but of who is named: uvicorn would believe all of this machine.
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+    # uvicorn stops on it, and then raises it again: after a clean stop, that is a clean end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    main([*DEFAULTS, "main:app", *sys.argv[1:]])
