@@ -17,7 +17,7 @@ from middleware.head import HeadMiddleware
 from middleware.requests import RequestMiddleware
 from middleware.startup import StartupMiddleware
 from routes import docs, health, tasks
-from routes.http.openapi import complete_document
+from routes.http.document import ABOUT, complete_document
 
 READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"]
 READABLE_HEADERS += ["X-Request-Id", "X-Total-Count"]
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
                 gc.freeze()
                 yield
 
-    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, openapi_url=None)
+    app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None)
     app.state.database = database
     app.state.gives_tokens = is_made_up(settings)
     # The last added is the outermost.

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import psycopg
@@ -17,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from problems import MEDIA_TYPE, Problem
+from problems import MEDIA_TYPE, Problem, title
 from sqlstates import first_line, problem_of, sqlstate
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ SENTENCES = {  # clearer than Pydantic's own
 def problem_response(request: Request, problem: Problem) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status_code).phrase,
+        "title": title(problem.status_code),
         "status": problem.status_code,
         "detail": problem.detail,
         "request_id": request.state.request_id,

@@ -11,8 +11,8 @@ import pytest
 from config import Settings
 from main import create_app
 from routes.docs import ASSETS
-from tests.support.process import run_service
-from tests.support.service import SECRET, check_problem, server_is_gone, wait_until
+from tests.support.process import run_embedded
+from tests.support.service import SECRET, check_problem
 
 STRICT = {
     "default-src 'none'",
@@ -73,14 +73,10 @@ def test_nothing_else_is_an_asset(client: httpx2.Client, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+def developing() -> Iterator[httpx2.Client]:
     """A service as ``make run`` starts it, without any setting."""
-    folder = tmp_path_factory.mktemp("developing")
-    for parent in [folder, folder.parent]:
-        parent.chmod(0o711)
-    with run_service(folder) as service, httpx2.Client(base_url=service.url()) as client:
+    with run_embedded() as service, httpx2.Client(base_url=service.url()) as client:
         yield client
-    wait_until(lambda: server_is_gone(folder / ".data"))
 
 
 def ask(client: httpx2.Client, **changes: str | None) -> httpx2.Response:
