@@ -22,7 +22,7 @@ Send a bearer token with every request; `user_id` is the user it was issued for.
 `application/problem+json` (RFC 9457), whose `detail` is a sentence for people. Lists come in pages: follow the `Link`
 header. To edit safely, send back a task's `ETag` as `If-Match`; to retry safely, send an `Idempotency-Key`.""",
     "contact": {"name": "The maintainers of the Task API"},
-    "servers": [{"url": "/", "description": "Where this document comes from."}],
+    "servers": [{"url": "/", "description": "This service"}],
     "openapi_tags": [
         {"name": "tasks", "description": "The tasks of one user."},
         {"name": "health", "description": "For whoever runs the service: is it alive, and is it ready?"},

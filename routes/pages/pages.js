@@ -3,7 +3,7 @@
 const page = document.querySelector("main");
 
 function showReference() {
-  Redoc.init("openapi.json", { hideDownloadButtons: false, nativeScrollbars: true }, page);
+  Redoc.init("openapi.json", { nativeScrollbars: true }, page);
 }
 
 function showDocs() {
@@ -17,7 +17,20 @@ function showDocs() {
     validatorUrl: null,
     onComplete: () => (button.disabled = false),
   });
+  new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
   button.addEventListener("click", () => takeToken(ui, document.querySelector("output")));
+}
+
+/** Swagger UI leaves these without a name for people who listen to the page. */
+function nameControls() {
+  const nameless = (selector) => page.querySelectorAll(`${selector}:not([aria-label])`);
+  const name = (control, text) => control.setAttribute("aria-label", text);
+  for (const control of nameless("#servers")) name(control, "Server");
+  for (const control of nameless("textarea")) name(control, "Body");
+  for (const control of nameless(".copy-to-clipboard button")) name(control, "Copy");
+  for (const control of nameless("[data-param-name] select")) {
+    name(control, control.closest("[data-param-name]").dataset.paramName);
+  }
 }
 
 async function takeToken(ui, message) {
