@@ -25,6 +25,15 @@ await page.locator(".opblock").first().waitFor();
 assert.equal(await page.title(), "Task API");
 await look("docs");
 
+// Whoever brings a token of their own finds their own id in every operation.
+await page.locator(".btn.authorize").click();
+await page.locator(".auth-container input").fill(`x.${btoa('{"sub":"bob"}')}.x`);
+await page.locator(".auth-container .authorize").click();
+await page.locator(".btn-done").click();
+const listing = page.locator('.opblock[id$="-listTasks"]');
+await listing.locator(".opblock-summary-control").click();
+await listing.locator('[data-param-name="user_id"] input[value="bob"]').waitFor();
+
 await page.getByRole("button", { name: "Take a token for alice" }).click();
 await page.getByText("You are alice").waitFor();
 const created = await execute("createTask");

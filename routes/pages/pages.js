@@ -2,11 +2,11 @@
 
 const page = document.querySelector("main");
 
-function showReference() {
-  Redoc.init("openapi.json", { nativeScrollbars: true }, page);
-}
-
 function showDocs() {
+  const statePlugins = {
+    auth: { wrapActions: { authorizeWithPersistOption } },
+    spec: { wrapActions: { updateJsonSpec } },
+  };
   const button = document.querySelector("#take-token");
   const ui = SwaggerUIBundle({
     url: "openapi.json",
@@ -15,10 +15,36 @@ function showDocs() {
     persistAuthorization: true,
     tryItOutEnabled: true,
     validatorUrl: null,
+    plugins: [{ statePlugins }],
     onComplete: () => (button.disabled = false),
   });
   new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
   button.addEventListener("click", () => takeToken(ui, document.querySelector("output")));
+}
+
+/** The document with the token's user in place of alice, so that their operations work as they stand. */
+function updateJsonSpec(update) {
+  return (document) => {
+    const text = JSON.stringify(document);
+    update(JSON.parse(text.replaceAll('"example":"alice"', `"example":${JSON.stringify(tokenUser())}`)));
+  };
+}
+
+function authorizeWithPersistOption(authorize, ui) {
+  return (authorization) => {
+    authorize(authorization);
+    ui.specActions.download();
+  };
+}
+
+function tokenUser() {
+  try {
+    const [, claims] = JSON.parse(localStorage.getItem("authorized")).bearer.value.split(".");
+    const { sub, user_id } = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")));
+    return sub ?? user_id ?? "alice";
+  } catch {
+    return "alice"; // no token yet
+  }
 }
 
 /** Swagger UI leaves these without a name for people who listen to the page. */
@@ -44,4 +70,4 @@ async function takeToken(ui, message) {
 }
 
 if (document.querySelector("header")) showDocs();
-else showReference();
+else Redoc.init("openapi.json", { nativeScrollbars: true }, page);
