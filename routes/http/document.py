@@ -73,7 +73,7 @@ def _operations(app: FastAPI, document: dict[str, Any]) -> Iterator[tuple[APIRou
 def _own_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
     """As FastAPI wrote it; what is required has its example where /docs fills it in."""
     schema = dict(parameter["schema"])
-    if not parameter["required"]:
+    if not parameter["required"] or "examples" not in schema:
         return parameter
     return {**parameter, "example": schema.pop("examples")[0], "schema": schema}
 

@@ -39,7 +39,7 @@ def problem(
     fault: dict[str, str] | None = None,
     headers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An answer that is an error; ``detail`` and ``fault`` are of its example."""
+    """An answer that is an error; ``detail`` and ``fault`` stand in its example."""
     example: dict[str, Any] = {
         "type": "about:blank",
         "title": title(status),
@@ -103,12 +103,7 @@ def _header_parameter(name: str, description: str, example: str, **schema: Any) 
 
 # These are read where they are needed, so FastAPI doesn't know of them.
 IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.", f'"{VERSION}"')
-IF_MATCH = _header_parameter(
-    "If-Match",
-    "Change the task only while it has this ETag.",
-    f'"{VERSION}"',
-    pattern=TAGS,
-)
+IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.", f'"{VERSION}"', pattern=TAGS)
 IDEMPOTENCY_KEY = _header_parameter(
     "Idempotency-Key",
     "1 to 255 visible ASCII characters, new for each task you mean to make. "
