@@ -86,7 +86,6 @@ class ListParameters(TaskFilter):
         None,
         max_length=4096,
         description="Where a page starts, as the Link header of the page before has it.",
-        examples=["rG9mX3VzZXJzLWN1cnNvclsxMDBd"],
     )
     count: Flag = Field(False, description="Also count all that match, in X-Total-Count.")
 
