@@ -41,11 +41,13 @@ sql: $(VENV)/installed ## write queries.sql, every statement as PostgreSQL gets 
 openapi: $(VENV)/installed ## write openapi.json, the document of the API
 	@$(py) dev.py openapi
 
-e2e: $(VENV)/installed e2e/better-auth/node_modules/.package-lock.json ## test with a real Better Auth (Node 20)
+e2e_modules = $(patsubst %package.json,%node_modules/.package-lock.json,$(wildcard e2e/*/package.json))
+e2e: $(VENV)/installed $(e2e_modules) ## test with a real Better Auth, clients and a browser (Node 20)
+	@command -v chromium > /dev/null || { apt-get update && apt-get install -y chromium; }
 	$(py) -m pytest e2e -n 0 $(args)
 
-e2e/better-auth/node_modules/.package-lock.json: e2e/better-auth/package-lock.json
-	npm ci --prefix e2e/better-auth
+e2e/%/node_modules/.package-lock.json: e2e/%/package-lock.json
+	npm ci --prefix e2e/$*
 
 bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 20 minutes)
 	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }

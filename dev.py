@@ -4,17 +4,15 @@ import asyncio
 import json
 import re
 import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jwt
 from alembic import command
 
 import queries
-from auth.secret import shared_secret
+from auth.secret import SecretKey
 from config import Settings
 from db import Database
 from main import create_app, settings
@@ -22,7 +20,6 @@ from migrations.upgrade import alembic_config, transaction
 from statements import UnownedStatement
 
 ROOT = Path(__file__).parent
-TOKEN_SECONDS = 24 * 60 * 60
 WIDTH = 120
 
 
@@ -30,12 +27,7 @@ def token(settings: Settings, user: str) -> str:
     """A bearer token for ``user``, signed with the secret that the service verifies with."""
     if settings.better_auth_url:
         sys.exit("The service verifies by Better Auth's keys (BETTER_AUTH_URL is set): sign in there to get a token.")
-    claims: dict[str, Any] = {"sub": user, "exp": int(time.time()) + TOKEN_SECONDS}
-    if settings.jwt_issuer:
-        claims["iss"] = settings.jwt_issuer[0]
-    if settings.jwt_audience:
-        claims["aud"] = settings.jwt_audience[0]
-    return jwt.encode(claims, shared_secret(settings), "HS256")
+    return SecretKey(settings).sign(user)
 
 
 async def migration(settings: Settings, message: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from auth.secret import is_made_up
 from auth.tokens import Authenticator
 from config import Settings, load_settings
 from db import Database
@@ -18,7 +19,7 @@ from middleware.head import HeadMiddleware
 from middleware.requests import RequestMiddleware
 from middleware.startup import StartupMiddleware
 from routes import docs, health, tasks
-from routes.http.openapi import complete_document
+from routes.http.document import ABOUT, complete_document
 
 READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"]
 READABLE_HEADERS += ["X-Request-Id", "X-Total-Count"]
@@ -51,8 +52,9 @@ def create_app(settings: Settings) -> FastAPI:
                     logger.warning(UNGUARDED)
                 yield
 
-    app = FastAPI(title="Task API", version="1.0.0", lifespan=lifespan, redirect_slashes=False, openapi_url=None)
+    app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None)
     app.state.database = database
+    app.state.gives_tokens = is_made_up(settings)
     # The last added is the outermost.
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(
@@ -69,6 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
     app.router.routes.extend([*tasks.router.routes, *health.router.routes, *docs.router.routes])
+    if app.state.gives_tokens:
+        app.router.routes.extend(docs.development.routes)
     complete_document(app)
     return app
 

@@ -10,6 +10,12 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 50
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # which Python 3.11 and 3.13 call differently
+
+
+def title(status: int) -> str:
+    """The status in words (RFC 9110, section 15)."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 class Fault(BaseModel):
@@ -24,12 +30,16 @@ class Fault(BaseModel):
 class ProblemBody(BaseModel):
     """An error, as RFC 9457 describes it."""
 
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Bad Request"])
-    status: int = Field(examples=[400])
+    type: str = Field(description="Always about:blank: the status says what it is.", examples=["about:blank"])
+    title: str = Field(description="The status in words.", examples=["Bad Request"])
+    status: int = Field(ge=400, le=599, examples=[400])
     detail: str = Field(description="A sentence for people.", examples=["The request is not valid."])
-    request_id: str = Field(description="The same as in X-Request-Id and in the log.")
-    errors: list[Fault] | None = Field(None, description="What is wrong, and where; for 400 only.")
+    request_id: str = Field(
+        description="The same as in X-Request-Id and in the log.", examples=["5f2b8c1e9d3a47608b1c2d3e4f5a6b7c"]
+    )
+    errors: list[Fault] = Field(
+        default_factory=list, max_length=MOST_FAULTS, description="What is wrong, and where; for 400 only."
+    )
 
 
 class Problem(HTTPException):
@@ -54,7 +64,7 @@ class Problem(HTTPException):
         """What ``ProblemBody`` describes."""
         body: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status_code).phrase,
+            "title": title(self.status_code),
             "status": self.status_code,
             "detail": self.detail,
             "request_id": request_id,

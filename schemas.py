@@ -17,6 +17,9 @@ from pydantic import (
 
 # Unicode categories: controls, format marks, marks on other letters, separators; and letters that are blank.
 INVISIBLE = {"Cc", "Cf", "Me", "Mn", "Zl", "Zp", "Zs"}
+LARGEST_ID = 2**63 - 1
+# As the document says it; no_nul says it better to a client.
+WITHOUT_NUL = r"^[^\u0000]*$"
 BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
 
 
@@ -42,13 +45,21 @@ Title = Annotated[
     BeforeValidator(_trimmed),
     AfterValidator(no_nul),
     AfterValidator(_visible),
-    Field(description="1 to 200 characters after trimming.", examples=["Buy milk"]),
+    Field(
+        description="1 to 200 characters after trimming, at least one of them visible.",
+        examples=["Buy milk"],
+        json_schema_extra={"pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
+    ),
 ]
 Description = Annotated[
     str,
     StringConstraints(strict=True, max_length=1000),
     AfterValidator(no_nul),
-    Field(description="At most 1000 characters.", examples=["Two litres, oat"]),
+    Field(
+        description="At most 1000 characters.",
+        examples=["Two litres, oat"],
+        json_schema_extra={"pattern": WITHOUT_NUL},
+    ),
 ]
 Completed = Annotated[StrictBool, Field(examples=[False])]
 
@@ -56,38 +67,46 @@ Completed = Annotated[StrictBool, Field(examples=[False])]
 class TaskPublic(BaseModel):
     """A task as the API shows it: exactly these columns, in this order."""
 
-    id: int
-    user_id: str
-    title: str
-    description: str | None
-    completed: bool
-    created_at: datetime
-    updated_at: datetime
+    id: int = Field(ge=1, le=LARGEST_ID, examples=[1])
+    user_id: str = Field(examples=["alice"])
+    title: str = Field(examples=["Buy milk"])
+    description: str | None = Field(examples=["Two litres, oat"])
+    completed: bool = Field(examples=[False])
+    created_at: datetime = Field(examples=["2026-11-23T10:00:00.000000Z"])
+    updated_at: datetime = Field(examples=["2026-11-23T10:00:00.000000Z"])
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    # A generated client would call these fields required; sent with a change, they'd reset what nobody meant to touch.
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class TaskCreate(BaseModel):
-    """A new task. Anything else a client sends (an ``id``, timestamps) is ignored."""
+    """A new task. Anything else a client sends (an `id`, timestamps) is ignored."""
 
     title: Title
     description: Description | None = None
     completed: Completed = False
 
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    # A generated client that sent them would reset what it never meant to touch.
-    for field in schema["properties"].values():
-        field.pop("default", None)
-    schema |= {"minProperties": 1, "examples": [{"completed": True}]}
+
+def _of_a_change(schema: dict[str, Any]) -> None:
+    _without_defaults(schema)
+    schema |= {"minProperties": 1, "examples": [{"title": "Buy oat milk", "completed": True}]}
 
 
 class TaskUpdate(BaseModel):
-    """Changes to a task: only the fields that are sent. The defaults below are never stored."""
+    """Changes to a task: only the fields that are sent."""
+
+    # These defaults are never stored.
 
     title: Title = ""
     description: Description | None = None
     completed: Completed = False
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=_of_a_change)
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -99,16 +118,16 @@ class TaskUpdate(BaseModel):
 class TaskComplete(BaseModel):
     """The wanted state; without a body, completing toggles."""
 
-    completed: Completed
+    completed: Completed = Field(examples=[True])
 
 
 class Updated(BaseModel):
     """How many tasks a change to many has touched."""
 
-    updated: int = Field(examples=[3])
+    updated: int = Field(ge=0, examples=[3])
 
 
 class Deleted(BaseModel):
     """How many tasks were deleted."""
 
-    deleted: int = Field(examples=[3])
+    deleted: int = Field(ge=0, examples=[3])

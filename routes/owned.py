@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from auth.owner import authenticate
 from routes.http.body import JsonRequest
-from routes.http.conditions import is_known
+from routes.http.conditions import revalidated
 from routes.http.query import check_query, query_fields
 
 
@@ -50,13 +50,6 @@ class OwnedRoute(APIRoute):
                 request = JsonRequest(request.scope, request.receive)
                 await request.check_content_type()
             response = await handle(request)
-            if reads and is_known(request, response):
-                return _not_modified(response)
-            return response
+            return revalidated(request, response) if reads else response
 
         return handle_owned
-
-
-def _not_modified(response: Response) -> Response:
-    kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-    return Response(status_code=304, headers=kept)

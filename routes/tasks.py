@@ -57,7 +57,7 @@ async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
     "/{task_id}",
     operation_id="getTask",
     response_model=TaskPublic,
-    responses={**docs.WITH_ETAG, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
+    responses={**docs.READ, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
     openapi_extra=docs.IF_NONE_MATCH,
 )
 async def get_task(session: OwnSession, task_id: TaskId) -> Response:
@@ -86,7 +86,7 @@ async def create_task(session: OwnSession, request: Request, task: TaskCreate) -
 
 CHANGES: Any = {
     "response_model": TaskPublic,
-    "responses": {**docs.WITH_ETAG, **docs.NO_SUCH_TASK, **docs.CHANGED, **docs.BODY},
+    "responses": {**docs.WRITTEN, **docs.NO_SUCH_TASK, **docs.CHANGED, **docs.BODY},
     "openapi_extra": docs.IF_MATCH,
 }
 
@@ -117,7 +117,7 @@ async def complete_task(
     operation_id="deleteTask",
     status_code=204,
     response_class=Response,
-    responses={**docs.NO_SUCH_TASK, **docs.CHANGED},
+    responses={**docs.DELETED, **docs.NO_SUCH_TASK, **docs.CHANGED},
     openapi_extra=docs.IF_MATCH,
 )
 async def delete_task(session: OwnSession, request: Request, task_id: TaskId) -> Response:

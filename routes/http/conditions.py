@@ -32,8 +32,16 @@ def if_match(request: Request) -> list[str] | None:
     return [tag for weak, tag in ETAG.findall(text) if not weak]
 
 
-def is_known(request: Request, response: Response) -> bool:
-    """Whether ``If-None-Match`` names the answer's ETag, by weak comparison (RFC 9110, 13.1.2)."""
+def revalidated(request: Request, response: Response) -> Response:
+    """The answer, or a 304 where ``If-None-Match`` names its ETag."""
+    if not _is_known(request, response):
+        return response
+    kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+    return Response(status_code=304, headers=kept)
+
+
+def _is_known(request: Request, response: Response) -> bool:
+    """By weak comparison (RFC 9110, 13.1.2)."""
     lines = _lines(request, b"if-none-match")
     if not lines or (etag := response.headers.get("etag")) is None:
         return False

@@ -1,128 +1,141 @@
-"""What the OpenAPI document says of answers that FastAPI does not derive by itself."""
+"""What the OpenAPI document says of answers and headers that FastAPI does not derive by itself."""
 
-import functools
-import json
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from problems import MEDIA_TYPE, title
 
-from problems import MEDIA_TYPE, ProblemBody
-from routes.http.query import query_fields
+Answers = dict[int | str, dict[str, Any]]
 
-_PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
-
-
-def _header(description: str, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
+# What conditions.py takes, bare or in quotes.
+TAGS = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+KEY = r'^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$'
+VERSION = "2026-11-23T10:00:00.000000Z"
 
 
-def problem(description: str, **headers: str) -> dict[str, Any]:
-    return {"description": description, "headers": {name: _header(text) for name, text in headers.items()}, **_PROBLEM}
+def _header(description: str, example: Any, *, required: bool = True, **schema: Any) -> dict[str, Any]:
+    return {
+        "description": description,
+        "required": required,
+        "schema": {"type": "string", **schema},
+        "example": example,
+    }
 
 
-ETAG = _header('The version, for If-Match and If-None-Match. A task\'s is its updated_at in quotes: "2026-11-23T…Z".')
-REQUEST_ID = _header("The caller's own, where it is sane, else a new one; the same as in the log.")
-RETRY = {"Retry-After": "Seconds to wait before trying again."}
+ETAG = _header("The version, for If-Match and If-None-Match. A task's is its updated_at in quotes.", f'"{VERSION}"')
+REQUEST_ID = _header(
+    "The caller's own, where it is sane, else a new one; the same as in the log.",
+    "5f2b8c1e9d3a47608b1c2d3e4f5a6b7c",
+    pattern="^[A-Za-z0-9._-]{1,128}$",
+)
+CHALLENGE = {"WWW-Authenticate": _header("What is missing (RFC 6750).", 'Bearer error="invalid_token"')}
+RETRY = {"Retry-After": _header("Seconds to wait before trying again.", 1, type="integer", minimum=1)}
+
+
+def problem(
+    status: int,
+    description: str,
+    detail: str,
+    *,
+    fault: dict[str, str] | None = None,
+    headers: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """An answer that is an error; ``detail`` and ``fault`` stand in its example."""
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "request_id": REQUEST_ID["example"],
+    }
+    if fault:
+        example["errors"] = [fault]
+    schema = {"$ref": "#/components/schemas/ProblemBody"}
+    return {
+        "description": description,
+        "headers": headers or {},
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+
 
 # With "default" here, FastAPI adds no 422 of its own.
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: problem("The body, a parameter or a header is not valid; errors says where."),
-    401: problem("No token, or one that does not verify.", **{"WWW-Authenticate": "The Bearer challenge."}),
-    403: problem("The token belongs to another user."),
-    503: problem("The database or the key server is away, or too busy.", **RETRY),
-    "default": problem("Any other error."),
+ERRORS: Answers = {
+    400: problem(
+        400,
+        "The body, a parameter or a header is not valid; errors says where.",
+        "The request is not valid.",
+        fault={"detail": "String should have at least 1 character", "pointer": "/title"},
+    ),
+    401: problem(401, "No token, or one that does not verify.", "The token has expired.", headers=CHALLENGE),
+    403: problem(403, "The token belongs to another user.", "The token belongs to another user than this address."),
+    503: problem(
+        503, "The database or the key server is away, or too busy.", "The database can't be reached.", headers=RETRY
+    ),
+    "default": problem(500, "Any other error.", "Something went wrong on our side."),
 }
-NO_SUCH_TASK: dict[int | str, dict[str, Any]] = {404: problem("The owner has no such task.")}
-CHANGED: dict[int | str, dict[str, Any]] = {412: problem("The task has changed since the ETag in If-Match.")}
-BODY: dict[int | str, dict[str, Any]] = {
-    413: problem("The body has more than 2 MiB."),
-    415: problem("The body is not application/json."),
+REFUSED: Answers = {"4XX": problem(405, "What HTTP itself refuses.", "This address answers GET, HEAD.")}
+NO_SUCH_TASK: Answers = {404: problem(404, "The owner has no such task.", "There is no such task.")}
+CHANGED: Answers = {
+    412: problem(
+        412,
+        "The task has changed since the ETag in If-Match.",
+        "The task has changed since you read it. Read it again, then decide.",
+    )
 }
-KEY_REUSED: dict[int | str, dict[str, Any]] = {422: problem("The Idempotency-Key stands for another request.")}
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "Still the version in If-None-Match.", "headers": {"ETag": ETAG}}
+BODY: Answers = {
+    413: problem(413, "The body has more than 2 MiB.", "A body may have at most 2097152 bytes."),
+    415: problem(415, "The body is not application/json.", "Send the body as application/json."),
 }
+KEY_REUSED: Answers = {
+    422: problem(
+        422,
+        "The Idempotency-Key stands for another request.",
+        "This Idempotency-Key was used for another request. Take a new key.",
+    )
+}
+NOT_MODIFIED: Answers = {304: {"description": "Still the version in If-None-Match.", "headers": {"ETag": ETAG}}}
 
 
-def _header_parameter(name: str, description: str, **more: Any) -> dict[str, Any]:
-    parameter = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
-    return {"parameters": [{**parameter, **more}]}
+def _header_parameter(name: str, description: str, example: str, **schema: Any) -> dict[str, Any]:
+    # The example stands in the schema: on the parameter, /docs would fill it in and send it.
+    described = {"name": name, "in": "header", "required": False, "description": description}
+    return {"parameters": [{**described, "schema": {"type": "string", **schema, "examples": [example]}}]}
 
 
 # These are read where they are needed, so FastAPI doesn't know of them.
-IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.")
-IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.")
+IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.", f'"{VERSION}"')
+IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.", f'"{VERSION}"', pattern=TAGS)
 IDEMPOTENCY_KEY = _header_parameter(
     "Idempotency-Key",
     "1 to 255 visible ASCII characters, new for each task you mean to make. "
     "Sent again within 24 hours, it gets the first answer again.",
-    example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+    "8e03978e-40d5-43dd-bc93-6894a57f9324",
+    pattern=KEY,
 )
-WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": ETAG}}}
-REPLAYED = {"Idempotency-Replayed": _header("true, where this is the first answer to the key again.")}
-LISTED: dict[int | str, dict[str, Any]] = {
+
+READ: Answers = {200: {"description": "The task.", "headers": {"ETag": ETAG}}}
+WRITTEN: Answers = {200: {"description": "The task as it is now.", "headers": {"ETag": ETAG}}}
+REPLAYED = {
+    "Idempotency-Replayed": _header(
+        "Where this is the first answer to the key again.", "true", required=False, enum=["true"]
+    )
+}
+LISTED: Answers = {
     200: {
+        "description": "A page of tasks.",
         "headers": {
             "ETag": ETAG,
-            "Link": _header('The next page, while there is more: </api/…>; rel="next".'),
-            "X-Total-Count": _header("How many tasks match, where count=true.", "integer"),
-        }
+            "Link": _header(
+                "The next page, while there is more.",
+                '</api/alice/tasks?limit=100&cursor=…>; rel="next"',
+                required=False,
+            ),
+            "X-Total-Count": _header(
+                "How many tasks match, where count=true.", 1, required=False, type="integer", minimum=0
+            ),
+        },
     }
 }
-CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"headers": {"ETag": ETAG, "Location": _header("The task's address, without a host."), **REPLAYED}}
-}
-CREATED_MANY: dict[int | str, dict[str, Any]] = {201: {"headers": REPLAYED}}
-
-
-def complete_document(app: FastAPI) -> None:
-    """Add what FastAPI leaves out: query models, and the error's schema, which it would call ``application/json``."""
-    generate = app.openapi
-
-    @functools.cache
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        definitions = schema.pop("$defs")
-        document["components"]["schemas"].update({"ProblemBody": schema, **definitions})
-        for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            for answer in operation["responses"].values():
-                answer.setdefault("headers", {})["X-Request-Id"] = REQUEST_ID
-        for route in app.router.routes:
-            if isinstance(route, APIRoute) and route.include_in_schema:
-                for method in route.methods or ():
-                    operation = document["paths"][route.path_format][method.lower()]
-                    operation["parameters"] = [
-                        *([OWNER] if "{user_id}" in route.path_format else []),
-                        *operation.get("parameters", []),
-                        *(_query_parameter(name, s) for name, s in query_fields(route.dependant).items() if s),
-                    ]
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-    app.state.openapi_json = functools.cache(lambda: json.dumps(openapi(), separators=(",", ":")).encode())
-
-
-# The session's dependency reads the path by itself.
-OWNER = {
-    "name": "user_id",
-    "in": "path",
-    "required": True,
-    "description": "The owner: the token's user id.",
-    "schema": {"type": "string"},
-    "example": "alice",
-}
-
-
-def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    schema = dict(schema)
-    described: dict[str, Any] = {key: schema.pop(key) for key in ("description", "examples") if key in schema}
-    schema.pop("title", None)
-    if "anyOf" in schema:  # absent, where Python has None
-        [kind, _null] = schema.pop("anyOf")
-        schema = {**kind, **{key: value for key, value in schema.items() if value is not None}}
-    parameter: dict[str, Any] = {"name": name, "in": "query", "required": False, **described, "schema": schema}
-    if examples := parameter.pop("examples", None):
-        parameter["example"] = examples[0]
-    return parameter
+LOCATION = _header("The task's address, without a host.", "/api/alice/tasks/1")
+CREATED: Answers = {201: {"description": "The new task.", "headers": {"ETag": ETAG, "Location": LOCATION, **REPLAYED}}}
+CREATED_MANY: Answers = {201: {"description": "The new tasks, in the order sent.", "headers": REPLAYED}}
+DELETED: Answers = {204: {"description": "The task is gone."}}

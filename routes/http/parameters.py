@@ -10,10 +10,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 import queries
 from problems import bad_request
 from routes.http.query import FromQuery
-from schemas import no_nul
+from schemas import LARGEST_ID, WITHOUT_NUL, no_nul
 
 MOST_IDS = 1000
-LARGEST_ID = 2**63 - 1
 # RFC 3339, with an offset (section 5.6).
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -47,11 +46,17 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
-Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false), Field(examples=[True])]
 PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc), Field(examples=["2026-11-23T10:00:00Z"])
+]
 
-TaskId = Annotated[PlainInteger, Path(description="The task's id.", examples=[1])]
+# No ge and le, since an id that can't exist is a 404, and not a 400.
+TaskId = Annotated[
+    PlainInteger,
+    Path(description="The task's id.", examples=[1], json_schema_extra={"minimum": 1, "maximum": LARGEST_ID}),
+]
 
 
 class TaskFilter(BaseModel):
@@ -62,6 +67,7 @@ class TaskFilter(BaseModel):
         None,
         description="Only tasks with this text in title or description, in any case.",
         examples=["milk"],
+        json_schema_extra={"pattern": WITHOUT_NUL},
     )
 
     def bound(self) -> dict[str, Any]:
@@ -72,10 +78,14 @@ class TaskFilter(BaseModel):
 class ListParameters(TaskFilter):
     """One page of a list."""
 
-    sort: queries.Sort = Field("created_at", description="The order; a minus means descending.")
-    limit: PlainInteger = Field(100, ge=1, le=1000, description="How many tasks a page has at most.")
+    sort: queries.Sort = Field(
+        "created_at", description="The order; a minus means descending.", examples=["-updated_at"]
+    )
+    limit: PlainInteger = Field(100, ge=1, le=1000, description="How many tasks a page has at most.", examples=[50])
     cursor: str | None = Field(
-        None, max_length=4096, description="Where a page starts, as the Link header of the page before has it."
+        None,
+        max_length=4096,
+        description="Where a page starts, as the Link header of the page before has it.",
     )
     count: Flag = Field(False, description="Also count all that match, in X-Total-Count.")
 
@@ -89,8 +99,11 @@ class Selection(TaskFilter):
         max_length=21 * MOST_IDS,
         description=f"Only the tasks with these ids, at most {MOST_IDS}.",
         examples=["1,2,3"],
+        json_schema_extra={"example": "1,2,3"},  # for /docs, since a selection needs a filter
     )
-    everything: Flag = Field(False, alias="all", description="In place of a filter: all tasks of the owner.")
+    everything: Flag = Field(
+        False, alias="all", description="In place of a filter: all tasks of the owner.", examples=[False]
+    )
 
     def bound(self) -> dict[str, Any]:
         """The values that the statements' conditions take.

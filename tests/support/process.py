@@ -6,12 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx2
 
-from tests.support.service import wait_until
+from tests.support.service import server_is_gone, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -73,3 +74,14 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
         if process.poll() is None:
             process.terminate()
         process.wait(30)
+
+
+@contextlib.contextmanager
+def run_embedded(**environment: str) -> Iterator[Process]:
+    """Run the service on a database of its own, in a folder that goes when both have ended."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # as root, PostgreSQL runs under another account, which must reach its data
+        with run_service(folder, environment=environment) as service:
+            yield service
+        wait_until(lambda: server_is_gone(folder / ".data"))

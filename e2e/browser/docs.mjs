@@ -1,0 +1,61 @@
+// A person opens /docs, takes a token, creates and lists, tries everything; then reads /redoc.
+import assert from "node:assert/strict";
+
+import { open } from "./browser.mjs";
+
+const origin = process.env.API;
+const { page, faults, look, close } = await open(origin, Number(process.env.WIDTH));
+
+/** Open an operation and press Execute, as it stands. */
+async function execute(id) {
+  const operation = page.locator(`.opblock[id$="-${id}"]`);
+  if (!(await operation.locator(".execute").isVisible())) await operation.locator(".opblock-summary-control").click();
+  const asked = page.waitForRequest((request) => request.url().startsWith(`${origin}/`));
+  await operation.locator(".execute").click();
+  const request = await asked;
+  const answer = await request.response();
+  await operation.locator(".live-responses-table").waitFor();
+  assert.ok(answer.ok(), `${id}: ${answer.status()} ${await answer.text()}`);
+  for (const header of ["if-match", "if-none-match", "idempotency-key"]) assert.ok(!(header in request.headers()), id);
+  return { operation, body: answer.status() === 204 ? null : await answer.json() };
+}
+
+await page.goto(`${origin}/docs`);
+await page.locator(".opblock").first().waitFor();
+assert.equal(await page.title(), "Task API");
+await look("docs");
+
+// Whoever brings a token of their own finds their own id in every operation.
+await page.locator(".btn.authorize").click();
+await page.locator(".auth-container input").fill(`x.${btoa('{"sub":"bob"}')}.x`);
+await page.locator(".auth-container .authorize").click();
+await page.locator(".btn-done").click();
+const listing = page.locator('.opblock[id$="-listTasks"]');
+await listing.locator(".opblock-summary-control").click();
+await listing.locator('[data-param-name="user_id"] input[value="bob"]').waitFor();
+
+await page.getByRole("button", { name: "Take a token for alice" }).click();
+await page.getByText("You are alice").waitFor();
+const created = await execute("createTask");
+assert.equal(created.body.title, "Buy milk");
+await created.operation.scrollIntoViewIfNeeded();
+await look("docs-created");
+
+await page.reload(); // the token stays
+const listed = await execute("listTasks");
+assert.deepEqual(listed.body, [created.body]);
+await listed.operation.locator(".responses-wrapper").scrollIntoViewIfNeeded();
+await look("docs-listed");
+assert.ok(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window");
+
+const operations = await page.locator(".opblock").evaluateAll((all) => all.map(({ id }) => id.split("-").at(-1)));
+const deleting = operations.filter((id) => id.startsWith("delete")).sort(); // deleteTask, then deleteTasks
+for (const id of [...operations.filter((id) => !deleting.includes(id)), ...deleting]) await execute(id);
+
+await page.goto(`${origin}/redoc`);
+await page.getByRole("heading", { name: "Create Tasks" }).waitFor();
+assert.equal(await page.title(), "Task API: reference");
+await look("redoc");
+
+await close();
+assert.deepEqual(faults, []);
