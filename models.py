@@ -33,7 +33,8 @@ class Task(Owned, table=True):
     description: str | None
     completed: bool = Field(sa_column_kwargs={"server_default": "false"})
     created_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
-    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+    # A session that changes a task moves its version on; the statements of ``queries`` do so themselves.
+    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now(), "onupdate": func.clock_timestamp()})
 
 
 class IdempotencyKey(Owned, table=True):

@@ -125,13 +125,15 @@ def _list(sort: str) -> Select[Any]:
             first: ColumnElement[int] = literal_column("9223372036854775807" if descending else "0")
             edge = func.coalesce(after_id, first)
             beyond = tasks.c.id < edge if descending else tasks.c.id > edge
-        case name:
+        case "title" | "updated_at" as name:
             value = _folded(tasks.c.title) if name == "title" else tasks.c.updated_at
             bound = after_key.collate("pg_c_utf8") if name == "title" else cast(after_key, UTCDateTime)
             key = [value, tasks.c.id]
             position = [tasks.c.id, value if name == "title" else _time(value)]
             left, right = tuple_(*key), tuple_(bound, after_id)
             beyond = or_(after_id.is_(None), left < right if descending else left > right)
+        case _:
+            raise ValueError(f"How is a list sorted by {sort}, and what does a cursor hold then?")
     found = (
         select(*_public(tasks), func.json_build_array(*position).label("position"))
         .where(matching, beyond)

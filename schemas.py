@@ -1,11 +1,13 @@
 """What comes in and goes out. Tests hold the JSON that PostgreSQL writes against these."""
 
+import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +25,10 @@ WITHOUT_NUL = r"^[^\u0000]*$"
 BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
 
 
+# RFC 3339, with an offset (section 5.6).
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
 def no_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain the NUL character, which PostgreSQL can't store")
@@ -38,6 +44,24 @@ def _visible(text: str) -> str:
         raise ValueError("must contain a visible character")
     return text
 
+
+def _rfc_3339(value: object) -> object:
+    if isinstance(value, datetime) or (isinstance(value, str) and MOMENT.fullmatch(value)):
+        return value
+    raise ValueError("must be a moment such as 2026-11-23T10:00:00Z")
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc), Field(examples=["2026-11-23T10:00:00Z"])
+]
+"""A date and time with its offset, for fields and parameters: what PostgreSQL holds, and JSON can show."""
 
 Title = Annotated[
     str,

@@ -127,8 +127,8 @@ def test_the_commands_of_production_start_the_service(tmp_path: Path, database_u
     replaced = {
         "pip install": f"'{sys.executable}' -m pip install --quiet --disable-pip-version-check --no-index",
         "requirements.txt": f"'{ROOT}/requirements.txt'",
-        "uvicorn main:app": f"export DATABASE_URL='{database_url}' BETTER_AUTH_URL=http://127.0.0.1:9\n"
-        f"exec '{sys.executable}' -m uvicorn main:app --app-dir '{ROOT}'",
+        "python serve.py": f"export DATABASE_URL='{database_url}' BETTER_AUTH_URL=http://127.0.0.1:9\n"
+        f"exec '{sys.executable}' '{ROOT}/serve.py'",
         "--host 0.0.0.0 --port 8000": "--host 127.0.0.1 --port 0",
     }
     script = "\n".join(commands(section("Deploy it")))

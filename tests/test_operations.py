@@ -31,7 +31,10 @@ def test_an_operation_answers_requests_made_from_its_examples_as_documented(user
                 assert (status != "204") == ("content" in described), f"{request.name}: is there a body, or not?"
             else:
                 check_problem(response, response.status_code)
-    assert succeeded, f"{operation.name}: no request succeeds; give its parameters and body examples that are valid."
+    assert succeeded, (
+        f"{operation.name}: no request succeeds, the last with {response.status_code}: {response.text}. Give its "
+        "parameters and body examples that are valid; a path without a parameter stands above one with it."
+    )
 
 
 @each(OPERATIONS)
@@ -111,10 +114,11 @@ LOOK_ALIKES: dict[str, list[Any]] = {
     "number": [True, "2.5"],
     "boolean": [1, 0, "true", "on"],
     "string": [1, True, ["x"]],
+    "date-time": [1, True, "5", "2026-11-23", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"],
     "array": [{}, "x"],
     "object": [[], "x"],
 }
-STRICT = "give it a strict type, and bounds, in schemas.py: Annotated[int, Field(strict=True, ge=1, le=5)], StrictBool"
+STRICT = "give it a strict type, and bounds, in schemas.py: Annotated[StrictInt, Field(ge=1, le=5)], StrictBool, Moment"
 
 
 def fields() -> list[tuple[Operation, str, str]]:
@@ -122,7 +126,9 @@ def fields() -> list[tuple[Operation, str, str]]:
     found = []
     for operation in [operation for operation in OPERATIONS if operation.body]:
         properties = operation.element["properties"].items()
-        found += [(operation, name, resolve(kind).get("type", "")) for name, kind in properties]
+        for name, kind in properties:
+            schema = resolve(kind)
+            found.append((operation, name, schema.get("format") or schema.get("type", "")))
     return found
 
 

@@ -111,8 +111,9 @@ def test_what_is_added_changed_and_deleted_is_the_owner_s(settings: Settings, pa
         await session.exec(update(Task).where(titles == "three").values(description="changed"))
         await session.commit()
 
-    before = stranger.tasks()
+    before, version = stranger.tasks(), user.tasks()[1]["updated_at"]
     play(settings, user.id, scene)
+    assert user.tasks()[0]["updated_at"] > version
     assert [(task["title"], task["completed"], task["description"]) for task in user.tasks()] == [
         ("two", True, None),
         ("three", False, "changed"),

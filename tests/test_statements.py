@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 import queries
+from routes.http.parameters import TaskFilter
 from statements import OWNER, Statement, UnscopedStatementError
 from tests.support.operations import OPERATIONS, Operation, Request, address, ask, each_request
 from tests.support.proxy import Message, Watched
@@ -161,3 +162,13 @@ def test_a_list_of_literals_is_refused_before_it_fails() -> None:
 def test_a_statement_s_columns_are_its_row_s() -> None:
     with pytest.raises(TypeError, match="other columns"):
         Statement(select(tasks.c.title).where(MINE), Id)
+
+
+@pytest.mark.parametrize("field", TaskFilter.model_fields)
+def test_a_filter_filters_wherever_it_is_taken(field: str) -> None:
+    for name in ["UPDATE_ALL", "DELETE_ALL", *queries.LIST]:
+        statement: Statement[Any] = getattr(queries, name, None) or queries.LIST[name]
+        assert f"%(only_{field})s" in statement.sql.decode(), (
+            f"{name} doesn't know the filter {field}, and would touch all tasks: "
+            f'bind "only_{field}" in queries.py, and add its condition to ``matching``.'
+        )

@@ -1,11 +1,10 @@
 """The parameters of paths and queries, stricter than Pydantic would read them."""
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 import queries
 from problems import bad_request
@@ -13,8 +12,6 @@ from routes.http.query import FromQuery
 from schemas import LARGEST_ID, WITHOUT_NUL, no_nul
 
 MOST_IDS = 1000
-# RFC 3339, with an offset (section 5.6).
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _plain_integer(value: object) -> object:
@@ -33,24 +30,8 @@ def _true_or_false(value: object) -> object:
     return value
 
 
-def _rfc_3339(value: object) -> object:
-    if isinstance(value, str) and not MOMENT.fullmatch(value):
-        raise ValueError("must be a moment such as 2026-11-23T10:00:00Z")
-    return value
-
-
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
-
-
 Flag = Annotated[bool, BeforeValidator(_true_or_false), Field(examples=[True])]
 PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
-Moment = Annotated[
-    AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc), Field(examples=["2026-11-23T10:00:00Z"])
-]
 
 # No ge and le, since an id that can't exist is a 404, and not a 400.
 TaskId = Annotated[
@@ -113,7 +94,8 @@ class Selection(TaskFilter):
         """
         filters = super().bound()
         if self.everything == (self.ids is not None or any(value is not None for value in filters.values())):
-            raise bad_request("/query/all", "Give a filter (completed, q or ids), or all=true alone.")
+            names = ", ".join([*TaskFilter.model_fields, "ids"])
+            raise bad_request("/query/all", f"Give a filter (one of {names}), or all=true alone.")
         numbers = [_plain_integer(number) for number in self.ids.split(",")] if self.ids else None
         if numbers and len(numbers) > MOST_IDS:
             raise bad_request("/query/ids", f"Give at most {MOST_IDS} ids.")
