@@ -109,9 +109,9 @@ def test_a_proxy_is_refused(quick: str) -> None:
 
 
 BROKEN = {
-    "many trailers": (431, b"0\r\n" + b"X-Trailer: value\r\n" * 10_000),
-    "one trailer": (431, b"0\r\nX: " + b"x" * 200_000),
-    "a chunk's extension": (431, b"1;" + b"x" * 200_000),
+    "many trailers": (431, b"0\r\n" + b"X-Trailer: value\r\n" * 100_000),
+    "one trailer": (431, b"0\r\nX: " + b"x" * 2_000_000),
+    "a chunk's extension": (431, b"1;" + b"x" * 2_000_000),
     "no chunk": (400, b"zz\r\n"),
 }
 

@@ -22,6 +22,10 @@ class Wire:
         self.socket.connect((address.hostname, address.port))
         self._answers = self.socket.makefile("rb")
 
+    def close(self) -> None:
+        self._answers.close()
+        self.socket.close()
+
     def send(self, *parts: bytes) -> None:
         for part in parts:
             self.socket.sendall(part)
@@ -50,7 +54,7 @@ def dial(url: str, receive_buffer: int = 0) -> Iterator[Wire]:
     try:
         yield client
     finally:
-        client.socket.close()
+        client.close()
 
 
 def head(method: str, path: str, *lines: str) -> bytes:
