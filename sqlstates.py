@@ -15,10 +15,14 @@ FOREIGN_KEY = "23503"
 INVALID_VALUE = {"22P02", "22003"}
 
 TOO_LONG = "The database took too long to answer."
+CROSSED = "The database is busy with other changes of the same rows."
 OUT_OF_REACH = "The database can't be reached."
 FULL = "The database has no connection left for this service."
 STARTING = "The database is starting or stopping."
 UNAVAILABLE = {
+    # Also when it was run again.
+    "40001": CROSSED,
+    "40P01": CROSSED,
     "57014": TOO_LONG,  # cancelled by our own time limit, or by the server's
     "55P03": TOO_LONG,  # lock_timeout, where the server has one
     "25006": "The database takes no changes at the moment.",  # a standby, as during a failover
