@@ -6,13 +6,16 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from config import Settings
+from faults.support.load import create
 from faults.support.postgres import Postgres
+from faults.support.service import Service, serving
 from tests.support.process import ROOT
-from tests.support.proxy import RunningProxy, proxied
+from tests.support.service import User
 
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
@@ -34,6 +37,32 @@ def postgres() -> Iterator[Postgres]:
         server.remove()
 
 
+class World(NamedTuple):
+    """A service that has been up for a while, and its database."""
+
+    postgres: Postgres
+    database: str
+    service: Service
+
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url(self.database)
+
+
+@pytest.fixture(scope="session")
+def world(postgres: Postgres) -> Iterator[World]:
+    """For rows that leave everything as it was."""
+    with postgres.database() as name, serving(postgres.url(name), database_statement_timeout=1) as service:
+        yield World(postgres, name, service)
+
+
+@pytest.fixture
+def user(world: World) -> User:
+    user = world.service.user()
+    assert create(user) == 201
+    return user
+
+
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[str]:
     """The name of an empty database."""
@@ -44,13 +73,6 @@ def database(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres: Postgres, database: str) -> str:
     return postgres.url(database)
-
-
-@pytest.fixture
-def wire(database_url: str) -> Iterator[RunningProxy]:
-    """The way to the database, which can be cut, stalled and silenced."""
-    with proxied(database_url) as running_proxy:
-        yield running_proxy
 
 
 @pytest.fixture(autouse=True)

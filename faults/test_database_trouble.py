@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from faults.conftest import Figure
+from faults.conftest import Figure, World
 from faults.support.load import Load, create, read
 from faults.support.postgres import Postgres, terminate_others, writes_raise
 from faults.support.service import serving
@@ -50,12 +50,10 @@ def check_writes_fail_and_reads_go_on(user: User, words: str) -> None:
 
 @pytest.mark.quick
 def test_whatever_the_database_refuses_writes_with_is_a_503_reads_go_on_and_it_heals(
-    postgres: Postgres, database: str, figure: Figure
+    world: World, user: User, figure: Figure
 ) -> None:
     longest = 0.0
-    with serving(postgres.url(database)) as service, postgres.connect(database) as connection:
-        user = service.user()
-        create(user)
+    with world.postgres.connect(world.database) as connection:
         for code, words in WORDS.items():
             with writes_raise(connection, code):
                 check_writes_fail_and_reads_go_on(user, words)
@@ -64,20 +62,17 @@ def test_whatever_the_database_refuses_writes_with_is_a_503_reads_go_on_and_it_h
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("code", ["40001", "40P01"])
 def test_what_the_database_rolled_back_is_run_again_up_to_three_times(
-    postgres: Postgres, database: str, figure: Figure, code: str, times: int
+    world: World, user: User, figure: Figure, code: str
 ) -> None:
-    with serving(postgres.url(database)) as service, postgres.connect(database) as connection:
-        user = service.user()
-        assert create(user) == 201
-        with writes_raise(connection, code, times) as tries:
+    for times in (1, 2, 3):
+        with world.postgres.connect(world.database) as connection, writes_raise(connection, code, times) as tries:
             started = time.monotonic()
             assert create(user) == 201
-            figure(f"201 after {(time.monotonic() - started) * 1000:.0f} ms and {times} times rolled back")
+            figure(f"rolled back {times} times: 201 after {(time.monotonic() - started) * 1000:.0f} ms")
             assert tries() == times + 1
-        assert len(user.tasks()) == 2
+    assert len(user.tasks()) == 1 + 3
 
 
 LOCKS = {"reads go on": ("SHARE", {200}), "reads wait, too": ("ACCESS EXCLUSIVE", {503})}
@@ -85,50 +80,40 @@ LOCKS = {"reads go on": ("SHARE", {200}), "reads wait, too": ("ACCESS EXCLUSIVE"
 
 @pytest.mark.quick
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_locked_table_is_a_503_in_time_and_heals(
-    postgres: Postgres, database: str, figure: Figure, name: str
-) -> None:
+def test_a_locked_table_is_a_503_in_time_and_heals(world: World, user: User, figure: Figure, name: str) -> None:
     mode, expected = LOCKS[name]
-    with serving(postgres.url(database), database_statement_timeout=0.5) as service:
-        user = service.user()
-        create(user)
-        with postgres.connect(database) as locker, locker.transaction():
-            locker.execute(f"LOCK TABLE tasks IN {mode} MODE".encode())
-            started = time.monotonic()
-            check_problem(user.send("POST", json={"title": "x"}), 503)
-            figure(f"a write is refused after {time.monotonic() - started:.1f} s (DATABASE_STATEMENT_TIMEOUT=0.5)")
-            assert {read(user) for _ in range(4)} == expected
-            assert service.health() == 200
-        figure(f"heals in {healing_time(user):.2f} s")
+    with world.postgres.connect(world.database) as locker, locker.transaction():
+        locker.execute(f"LOCK TABLE tasks IN {mode} MODE".encode())
+        started = time.monotonic()
+        check_problem(user.send("POST", json={"title": "x"}), 503)
+        figure(f"a write is refused after {time.monotonic() - started:.1f} s (DATABASE_STATEMENT_TIMEOUT=1)")
+        assert {read(user) for _ in range(2)} == expected
+        assert world.service.health() == 200
+    figure(f"heals in {healing_time(user):.2f} s")
 
 
-def test_deadlocks_with_somebody_else_cost_no_request(postgres: Postgres, database: str, figure: Figure) -> None:
-    with serving(postgres.url(database)) as service, postgres.connect(database) as connection:
-        user = service.user()
-        ids = [user.create(f"{number}")["id"] for number in range(20)]
-        connection.execute(f"ALTER DATABASE {database} SET deadlock_timeout = '50ms'".encode())
-        terminate_others(connection)
-        rivals = [postgres.connect(database) for _ in range(2)]
-        for rival in rivals:
-            rival.execute("SET deadlock_timeout = '1h'")  # so that it is the service's statement that gives way
+def test_deadlocks_with_somebody_else_cost_no_request(world: World, user: User, figure: Figure) -> None:
+    ids = [user.create(f"{number}")["id"] for number in range(20)]
+    turn(world, "SET deadlock_timeout = '50ms'")
+    with world.postgres.connect(world.database) as rival:
+        rival.execute("SET deadlock_timeout = '1h'")  # so that it is the service's statement that gives way
 
         def complete_all(_client: int) -> int:
             return user.send("PATCH", "?all=true", json={"completed": True}).status_code
 
         with Load(4, complete_all) as load:
-            for number in range(20):
-                rival = rivals[number % 2]
+            for _ in range(20):
+                load.wait_for(2)
                 with rival.transaction():
                     for task in reversed(ids):
                         rival.execute("UPDATE tasks SET title = title WHERE user_id = %s AND id = %s", [user.id, task])
             load.wait_for(10)
-        for rival in rivals:
-            rival.close()
         find = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        wait_until(lambda: connection.execute(find).fetchone() != (0,))
-        [(deadlocks,)] = connection.execute(find).fetchall()
-        assert set(load.statuses) == {200}, load.statuses
-        figure(f"{deadlocks} deadlocks, {load.count(200)} requests, all 200")
+        wait_until(lambda: rival.execute(find).fetchone() != (0,))
+        [(deadlocks,)] = rival.execute(find).fetchall()
+    turn(world, "RESET deadlock_timeout")
+    assert set(load.statuses) == {200}, load.statuses
+    figure(f"{deadlocks} deadlocks, {load.count(200)} requests, all 200")
 
 
 @contextmanager
@@ -174,81 +159,66 @@ def test_a_full_disk_is_a_503_for_writes_alone_and_heals(postgres: Postgres, fig
 
 
 @pytest.mark.quick
-def test_a_database_without_a_free_connection_is_a_503_and_heals(
-    postgres: Postgres, database: str, figure: Figure
-) -> None:
-    postgres.restart("max_connections=8", "superuser_reserved_connections=0")
+def test_a_database_without_a_free_connection_is_a_503_and_heals(world: World, user: User, figure: Figure) -> None:
+    world.postgres.restart("max_connections=8", "superuser_reserved_connections=0")
     others: list[psycopg.Connection] = []
     try:
-        with serving(postgres.url(database)) as service:
-            user = service.user()
-            create(user)
-            with suppress(psycopg.OperationalError):
-                while True:
-                    others.append(postgres.connect(database))
-            with Load(16, lambda _number: read(user)) as load:
-                wait_until(lambda: load.count(503) > 20 and load.count(200) > 20)
-                figure(f"8 of 8 taken: {load.count(200)} reads 200, {load.count(503)} 503")
-            assert set(load.statuses) == {200, 503}
-            while others:
-                others.pop().close()
-            figure(f"heals in {healing_time(user):.2f} s")
+        assert read(user) == 200
+        with suppress(psycopg.OperationalError):
+            while True:
+                others.append(world.postgres.connect(world.database))
+        with Load(16, lambda _number: read(user)) as load:
+            wait_until(lambda: load.count(503) > 20 and load.count(200) > 20)
+        assert set(load.statuses) == {200, 503}
+        figure(f"max_connections=8, all taken: {load.count(200)} reads 200 on kept connections, {load.count(503)} 503")
     finally:
         for other in others:
             other.close()
-        postgres.restart()
+        figure(f"heals in {healing_time(user):.2f} s")
+        world.postgres.restart()
 
 
-def turn(postgres: Postgres, database: str, setting: str) -> None:
+def turn(world: World, setting: str) -> None:
     """Change a setting of the database, for new connections, which all are then."""
-    with postgres.connect(database) as connection:
-        connection.execute(f"ALTER DATABASE {database} {setting}".encode())
+    with world.postgres.connect("postgres") as connection:
+        connection.execute(f"ALTER DATABASE {world.database} {setting}".encode())
+    with world.postgres.connect(world.database) as connection:
         terminate_others(connection)
 
 
 @pytest.mark.quick
-def test_a_database_that_becomes_read_only_is_a_503_for_writes_alone(
-    postgres: Postgres, database: str, figure: Figure
-) -> None:
-    with serving(postgres.url(database)) as service:
-        user = service.user()
-        create(user)
-        turn(postgres, database, "SET default_transaction_read_only = on")
-        check_writes_fail_and_reads_go_on(user, "takes no changes")
-        turn(postgres, database, "RESET default_transaction_read_only")
-        figure(f"writes 503, reads 200, heals in {healing_time(user):.2f} s")
+def test_a_database_that_becomes_read_only_is_a_503_for_writes_alone(world: World, user: User, figure: Figure) -> None:
+    turn(world, "SET default_transaction_read_only = on")
+    check_writes_fail_and_reads_go_on(user, "takes no changes")
+    turn(world, "RESET default_transaction_read_only")
+    figure(f"writes 503, reads 200, heals in {healing_time(user):.2f} s")
 
 
-def test_a_server_that_ends_idle_sessions_costs_no_request(postgres: Postgres, database: str, figure: Figure) -> None:
-    with serving(postgres.url(database)) as service, postgres.connect(database) as observer:
-        user = service.user()
-        turn(postgres, database, "SET idle_session_timeout = '50ms'")
+def test_a_server_that_ends_idle_sessions_costs_no_request(world: World, user: User, figure: Figure) -> None:
+    turn(world, "SET idle_session_timeout = '50ms'")
+    with world.postgres.connect("postgres") as observer:
         for _ in range(20):
             assert create(user) == 201
-            wait_until(lambda: connections(observer) == 0)
-        figure("20 times ended by idle_session_timeout (57P05), 20 writes, none refused")
+            wait_until(lambda: connections(observer, world.database) == 0)
+    turn(world, "RESET idle_session_timeout")
+    figure("20 times ended by idle_session_timeout (57P05), 20 writes, none refused")
 
 
-def connections(observer: psycopg.Connection) -> int:
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    [(number,)] = observer.execute(f"{others} AND backend_type = 'client backend'".encode()).fetchall()
+def connections(observer: psycopg.Connection, database: str) -> int:
+    found = observer.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [database])
+    [(number,)] = found.fetchall()
     return int(number)
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_stopped_database_is_a_503_until_it_is_started(
-    postgres: Postgres, database: str, figure: Figure, mode: str
-) -> None:
-    with serving(postgres.url(database)) as service:
-        user = service.user()
-        create(user)
-        postgres.stop(mode)
-        try:
-            statuses = {create(user) for _ in range(10)} | {read(user) for _ in range(10)}
-            assert statuses == {503}
-            assert service.health() == 200
-            assert service.health("/ready") == 503
-        finally:
-            postgres.start()
-        figure(f"heals in {healing_time(user):.2f} s")
+def test_a_stopped_database_is_a_503_until_it_is_started(world: World, user: User, figure: Figure, mode: str) -> None:
+    world.postgres.stop(mode)
+    try:
+        statuses = {create(user) for _ in range(10)} | {read(user) for _ in range(10)}
+        assert statuses == {503}
+        assert world.service.health() == 200
+        assert world.service.health("/ready") == 503
+    finally:
+        world.postgres.start()
+    figure(f"heals in {healing_time(user):.2f} s")

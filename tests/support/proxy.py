@@ -33,10 +33,13 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._silenced: set[asyncio.StreamWriter] = set()
 
-    def silence(self) -> int:
+    @property
+    def connections(self) -> int:
+        return len(self._writers) // 2
+
+    def silence(self) -> None:
         """Never pass on anything again for those that are connected, as a firewall that has forgotten them."""
         self._silenced |= self._writers
-        return len(self._writers) // 2
 
     def cut(self) -> None:
         """Close all connections. Call it in the proxy's own loop."""
@@ -86,7 +89,9 @@ class Proxy:
             await writer.drain()
 
     async def _pass_barrier(self, writer: asyncio.StreamWriter) -> None:
-        while self.stall or writer in self._silenced:  # noqa: ASYNC110 (set from another thread)
+        while self.stall or writer in self._silenced:
+            if writer.transport.is_closing():
+                raise ConnectionAbortedError
             await asyncio.sleep(0.01)
 
 
