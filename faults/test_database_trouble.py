@@ -92,26 +92,32 @@ def test_a_locked_table_is_a_503_in_time_and_heals(world: World, user: User, fig
     figure(f"heals in {healing_time(user):.2f} s")
 
 
-def test_deadlocks_with_somebody_else_cost_no_request(world: World, user: User, figure: Figure) -> None:
-    ids = [user.create(f"{number}")["id"] for number in range(20)]
-    turn(world, "SET deadlock_timeout = '50ms'")
-    with world.postgres.connect(world.database) as rival:
+def test_deadlocks_with_somebody_else_cost_no_request(world: World, figure: Figure) -> None:
+    users = [world.service.user() for _ in range(4)]
+    for user in users:
+        assert user.send("POST", "/batch", json=[{"title": "x"}] * 20).status_code == 201
+    tasks = [[(user.id, task["id"]) for task in user.tasks()] for user in users]
+    turn(world, "SET deadlock_timeout = '20ms'")
+
+    def complete_all(client: int) -> int:
+        return users[client].send("PATCH", "?all=true", json={"completed": True}).status_code
+
+    touch = "UPDATE tasks SET title = title WHERE user_id = %s AND id = %s"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    with world.postgres.connect(world.database) as rival, world.postgres.connect("postgres") as observer:
         rival.execute("SET deadlock_timeout = '1h'")  # so that it is the service's statement that gives way
-
-        def complete_all(_client: int) -> int:
-            return user.send("PATCH", "?all=true", json={"completed": True}).status_code
-
-        with Load(4, complete_all) as load:
-            for _ in range(20):
-                load.wait_for(2)
+        with Load(len(users), complete_all) as load:
+            for number in range(20):
+                first, *_, last = tasks[number % len(users)]
                 with rival.transaction():
-                    for task in reversed(ids):
-                        rival.execute("UPDATE tasks SET title = title WHERE user_id = %s AND id = %s", [user.id, task])
+                    rival.execute(touch, last)
+                    wait_until(lambda: observer.execute(waiting, [world.database]).fetchone())
+                    rival.execute(touch, first)
             load.wait_for(10)
-        find = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        wait_until(lambda: rival.execute(find).fetchone() != (0,))
-        [(deadlocks,)] = rival.execute(find).fetchall()
-    turn(world, "RESET deadlock_timeout")
+        turn(world, "RESET deadlock_timeout")  # which ends the connections, so that they say what they counted
+        find = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
+        [(deadlocks,)] = observer.execute(find, [world.database]).fetchall()
+    assert deadlocks >= 5
     assert set(load.statuses) == {200}, load.statuses
     figure(f"{deadlocks} deadlocks, {load.count(200)} requests, all 200")
 
