@@ -6,7 +6,7 @@ PORT ?= 8000
 # By "python -m", since the scripts of a virtual environment break in folders with very long names.
 py = "$(VENV)/bin/python"
 
-.PHONY: help run test check format token migration sql openapi e2e bench lock clean
+.PHONY: help run test check format token migration sql openapi e2e faults bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ e2e: $(VENV)/installed $(e2e_modules) ## test with a real Better Auth, clients a
 e2e/%/node_modules/.package-lock.json: e2e/%/package-lock.json
 	npm ci --prefix e2e/$*
 
+faults: $(VENV)/installed ## break everything that can break, and measure (8 minutes, as root; args="-m quick": 2)
+	@PATH="$$PATH:/usr/sbin" command -v pgbouncer > /dev/null || { apt-get update && apt-get install -y pgbouncer; }
+	$(py) -m pytest faults -n 0 $(args)
+
 bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 20 minutes)
 	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }
 	$(py) bench/run.py $(args)
@@ -69,7 +73,7 @@ lock = --quiet --universal --generate-hashes --python-version 3.11 --no-emit-ind
 clean: ## remove the embedded database, the virtual environment and caches
 	@$(needs_python)
 	@$(PYTHON) -B -m embedded.clean .data
-	@rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .faults
 	@find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # All to standard error, since standard output may be somebody's TOKEN=$(make -s token user=alice).

@@ -20,6 +20,7 @@ OUT_OF_REACH = "The database can't be reached."
 FULL = "The database has no connection left for this service."
 STARTING = "The database is starting or stopping."
 UNAVAILABLE = {
+    # Also when it was run again.
     "40001": IN_THE_WAY,
     "40P01": IN_THE_WAY,
     "57014": TOO_LONG,  # cancelled by our own time limit, or by the server's

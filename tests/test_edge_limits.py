@@ -147,7 +147,7 @@ def test_connections_that_say_nothing_use_up_no_files() -> None:
     with serving(echo, limit_concurrency=2) as (url, server), contextlib.ExitStack() as open_wires:
         clients = [open_wires.enter_context(dial(url)) for _ in range(20)]
         assert [check_problem(client.answer(), 503) for client in clients[4:]]
-        assert len(server.server_state.connections) == 4
+        assert len(server.server_state.connections) <= 4
 
 
 def test_connections_that_wait_are_accepted_together() -> None:

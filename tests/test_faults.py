@@ -134,6 +134,15 @@ def test_a_dead_network_is_a_503_in_time_and_heals(wire: RunningProxy) -> None:
         assert len(user.tasks()) == 1
 
 
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+def test_a_statement_that_is_rolled_back_again_and_again_is_a_503(empty_database: str, code: str) -> None:
+    with running(empty_database) as client, psycopg.connect(empty_database, autocommit=True) as connection:
+        body = f"BEGIN RAISE EXCEPTION 'staged' USING ERRCODE = '{code}'; END"
+        connection.execute(f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $${body}$$".encode())
+        connection.execute("CREATE TRIGGER fail BEFORE INSERT ON tasks EXECUTE FUNCTION fail()")
+        assert "in the way" in check_problem(User(client).send("POST", json={"title": "x"}), 503)["detail"]
+
+
 def test_connections_that_the_server_closed_while_idle_cost_no_request(empty_database: str) -> None:
     with running(empty_database) as client:
         user = User(client)

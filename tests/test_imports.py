@@ -21,7 +21,7 @@ LAYERS = [
     "dev",
 ]
 PLACES = {name: place for place, layer in enumerate(LAYERS) for name in layer.split()}
-NOT_SERVED = {"tests", "e2e", "bench", "examples"}
+NOT_SERVED = {"tests", "faults", "e2e", "bench", "examples"}
 FILES = [path.relative_to(ROOT) for path in sorted([*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/**/*.py")])]
 MODULES = [str(path) for path in FILES if path.parts[0] not in NOT_SERVED]
 

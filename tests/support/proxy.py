@@ -31,6 +31,15 @@ class Proxy:
         self.stall = False
         """Pass nothing on, as a network does that is dead without saying so."""
         self._writers: set[asyncio.StreamWriter] = set()
+        self._silenced: set[asyncio.StreamWriter] = set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._writers) // 2
+
+    def silence(self) -> None:
+        """Never pass on anything again for those that are connected, as a firewall that has forgotten them."""
+        self._silenced |= self._writers
 
     def cut(self) -> None:
         """Close all connections. Call it in the proxy's own loop."""
@@ -52,6 +61,7 @@ class Proxy:
         for end in (writer, to_server):
             end.transport.abort()
             self._writers.discard(end)
+            self._silenced.discard(end)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pass_on_requests(
@@ -63,8 +73,7 @@ class Proxy:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
             self.messages.append(Message(chr(head[0]), body))
-            while self.stall:  # noqa: ASYNC110 (set from another thread)
-                await asyncio.sleep(0.01)
+            await self._pass_barrier(to_server)
             if self.swallow and self.swallow in body:
                 self.swallow = None
                 doomed.set()
@@ -75,10 +84,15 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
     ) -> None:
         while (data := await reader.read(65536)) and not doomed.is_set():
-            while self.stall:  # noqa: ASYNC110 (set from another thread)
-                await asyncio.sleep(0.01)
+            await self._pass_barrier(writer)
             writer.write(data)
             await writer.drain()
+
+    async def _pass_barrier(self, writer: asyncio.StreamWriter) -> None:
+        while self.stall or writer in self._silenced:
+            if writer.transport.is_closing():
+                raise ConnectionAbortedError
+            await asyncio.sleep(0.01)
 
 
 class RunningProxy:
