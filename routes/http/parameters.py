@@ -30,7 +30,7 @@ def _true_or_false(value: object) -> object:
     return value
 
 
-Flag = Annotated[bool, BeforeValidator(_true_or_false), Field(examples=[True])]
+Flag = Annotated[bool, BeforeValidator(_true_or_false), Field(examples=[True, False])]
 PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
 
 # No ge and le, since an id that can't exist is a 404, and not a 400.

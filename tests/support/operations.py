@@ -4,6 +4,7 @@ Whoever adds an operation to the API adds it to the tests that use this, by givi
 examples (``examples=[…]``), as ``/docs`` wants them too.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -121,7 +122,8 @@ def values_of(parameter: dict[str, Any]) -> list[str]:
     named = [named["value"] for named in parameter.get("examples", {}).values()]
     values = [parameter["example"]] if "example" in parameter else named or schema.get("examples", [])
     values = values or schema.get("enum") or ["true", "false"] * (schema.get("type") == "boolean")
-    return [str(value) for value in values or [schema[key] for key in ("minimum", "default") if key in schema][:1]]
+    values = values or [schema[key] for key in ("minimum", "default") if key in schema][:1]
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
