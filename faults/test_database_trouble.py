@@ -29,8 +29,8 @@ WORDS = {
     "57P04": "gone",
     "57P05": "can't be reached",
     "58030": "can't use its disk",
-    "40001": "other changes",
-    "40P01": "other changes",
+    "40001": "in the way",
+    "40P01": "in the way",
     "08006": "can't be reached",
 }
 
