@@ -4,7 +4,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -124,7 +124,7 @@ def test_deadlocks_with_somebody_else_cost_no_request(world: World, figure: Figu
 
 @contextmanager
 def small_disk(postgres: Postgres, size: str = "24m") -> Iterator[Path]:
-    """A disk of its own for a database, which can be filled up."""
+    """A disk of its own for a database, which can be filled up. Only root may have one."""
     with tempfile.TemporaryDirectory(dir=postgres.folder) as name:
         folder = Path(name)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "faults", folder], check=True)
@@ -145,23 +145,35 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.quick
-def test_a_full_disk_is_a_503_for_writes_alone_and_heals(postgres: Postgres, figure: Figure) -> None:
-    with small_disk(postgres) as disk, postgres.connect("postgres") as connection:
+def test_a_full_disk_is_a_503_for_writes_alone_and_heals(
+    postgres: Postgres, world: World, user: User, figure: Figure
+) -> None:
+    with ExitStack() as stack, postgres.connect("postgres") as connection:
+        try:
+            disk = stack.enter_context(small_disk(postgres))
+        except (OSError, subprocess.CalledProcessError):  # the second best, and the figure says so
+            with world.postgres.connect(world.database) as staging, writes_raise(staging, "53100"):
+                check_writes_fail_and_reads_go_on(user, "disk is full")
+            figure(f"staged by a trigger, since nothing can be mounted here: heals in {healing_time(user):.2f} s")
+            return
         connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'".encode())
         with postgres.database("TABLESPACE small") as database, serving(postgres.url(database)) as service:
-            user = service.user()
-            create(user)
-            filler = fill(disk)
-            body = [{"title": "x" * 200, "description": "y" * 1000} for _ in range(100)]
-            wait_until(lambda: user.send("POST", "/batch", json=body).status_code == 503)
-            refusal = check_problem(user.send("POST", "/batch", json=body), 503)
-            assert "disk is full" in refusal["detail"]
-            assert {read(user) for _ in range(10)} == {200}
-            filler.unlink()
-            started = time.monotonic()
-            wait_until(lambda: user.send("POST", "/batch", json=body).status_code == 201)
-            figure(f"a full tmpfs: writes 503, reads 200, heals in {time.monotonic() - started:.2f} s")
+            check_full_disk(service.user(), disk, figure)
         connection.execute("DROP TABLESPACE small")
+
+
+def check_full_disk(user: User, disk: Path, figure: Figure) -> None:
+    create(user)
+    filler = fill(disk)
+    body = [{"title": "x" * 200, "description": "y" * 1000} for _ in range(100)]
+    wait_until(lambda: user.send("POST", "/batch", json=body).status_code == 503)
+    refusal = check_problem(user.send("POST", "/batch", json=body), 503)
+    assert "disk is full" in refusal["detail"]
+    assert {read(user) for _ in range(10)} == {200}
+    filler.unlink()
+    started = time.monotonic()
+    wait_until(lambda: user.send("POST", "/batch", json=body).status_code == 201)
+    figure(f"a full tmpfs: writes 503, reads 200, heals in {time.monotonic() - started:.2f} s")
 
 
 @pytest.mark.quick

@@ -79,8 +79,8 @@ def test_five_hundred_clients_that_leave_in_the_middle_leave_nothing_behind(
     world: World, user: User, figure: Figure
 ) -> None:
     service = world.service
-    wait_until(lambda: service.open_connections() <= 20)
-    before = service.open_connections()
+    wait_until(lambda: len(service.connected_ports()) <= 20)
+    before = len(service.connected_ports())
     head = f"POST {user.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {user.headers['Authorization']}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
     parts = [head[:30], head, head + '{"title": ', head + '{"title": "left it"}']
@@ -94,7 +94,7 @@ def test_five_hundred_clients_that_leave_in_the_middle_leave_nothing_behind(
         assert read(user) == 200
     figure(f"20 reads after them took {time.monotonic() - started:.2f} s")
     assert sum(task["title"] == "left it" for task in user.tasks()) <= 125
-    wait_until(lambda: service.open_connections() <= before + 1)
+    wait_until(lambda: len(service.connected_ports()) <= before + 1)
 
 
 def test_a_storm_of_cuts_and_stalls_gives_nobody_an_answer_of_somebody_else(wired: Wired, figure: Figure) -> None:

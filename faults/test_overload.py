@@ -47,7 +47,7 @@ def probing(world: World) -> Iterator[list[float]]:
 
 
 @pytest.mark.xfail(not GUARDED_EDGE, reason="new connections wait for seconds without the guarded edge", strict=False)
-@pytest.mark.parametrize("times", [4, 16, pytest.param(100, marks=pytest.mark.quick)])
+@pytest.mark.parametrize("times", [4, 16, 100])
 def test_with_more_clients_than_can_be_served_goodput_stays_and_the_rest_is_refused(
     world: World, users: list[User], figure: Figure, times: int
 ) -> None:

@@ -47,7 +47,6 @@ def write_and_read(users: list[User]) -> Load:
     return Load(len(users), step)
 
 
-@pytest.mark.quick
 def test_two_services_that_start_at_once_on_an_empty_database_both_serve(database_url: str, figure: Figure) -> None:
     started = time.monotonic()
     both_serve = threading.Barrier(2)

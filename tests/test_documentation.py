@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+import connections
 from config import Settings
 from tests.support.process import ROOT, run, run_service
 from tests.support.service import SECRET, data_folder, settings_for
@@ -139,3 +140,28 @@ def test_the_commands_of_production_start_the_service(tmp_path: Path, database_u
         answer = httpx2.get(f"{service.url()}/health", headers={"Origin": "https://app.example.com"})
     assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert '"message": "Application startup complete."' in service.output  # JSON, as LOG_FORMAT says
+
+
+PROMISES = re.findall(r'^\|.*\| `make faults args="-k (\w+)"` \|$', section("What it promises"), re.MULTILINE)
+FAULT_ROWS = [
+    name
+    for path in (ROOT / "faults").glob("test_*.py")
+    for name in re.findall(r"^def test_(\w+)", path.read_text(), re.MULTILINE)
+]
+
+
+def test_every_promise_has_its_fault_row_and_every_fault_row_its_promise() -> None:
+    for promise in PROMISES:
+        assert any(promise in row for row in FAULT_ROWS), f"README: nothing tests {promise!r}."
+    for row in FAULT_ROWS:
+        assert any(promise in row for promise in PROMISES), f'README, "What it promises", says nothing of test_{row}.'
+
+
+def test_the_defaults_for_production_are_the_real_ones() -> None:
+    text = (ROOT / "docs" / "production.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| (\d+)[^|]* \| `([\w.]+)` \|", text, re.MULTILINE)
+    real = {name.upper(): value for name, value in settings_for()}
+    real |= {f"connections.{name}": value for name, value in {**vars(connections), **connections.DEFAULTS}.items()}
+    stated = {name: float(value) for value, name in rows if name in real}
+    assert len(stated) >= 7
+    assert stated == {name: float(real[name]) for name in stated}

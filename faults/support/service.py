@@ -70,14 +70,19 @@ class Service:
             return httpx2.get(f"{self.url}/health{path}", timeout=30, trust_env=False).status_code
         return 0
 
-    def open_connections(self) -> int:
-        """How many clients are connected, as the kernel knows."""
+    def connected_ports(self) -> set[int]:
+        """The ports of the clients that are connected, as the kernel knows."""
         local = f":{self.port:04X}"
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(fields[1].endswith(local) and fields[3] == "01" for fields in lines)
+        return {int(there[-4:], 16) for _, here, there, state, *_ in lines if here.endswith(local) and state == "01"}
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+    def connect(self, receive_buffer: int = 0) -> socket.socket:
+        client = socket.socket()
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(60)
+        client.connect(("127.0.0.1", self.port))
+        return client
 
     def kill(self) -> None:
         """End all of its processes at once, as the kernel does where memory is short."""
