@@ -52,7 +52,7 @@ class World(NamedTuple):
 @pytest.fixture(scope="session")
 def world(postgres: Postgres) -> Iterator[World]:
     """For rows that leave everything as it was."""
-    with postgres.database() as name, serving(postgres.url(name), database_statement_timeout=1) as service:
+    with postgres.database() as name, serving(postgres.url(name), database_statement_timeout=2) as service:
         yield World(postgres, name, service)
 
 

@@ -86,7 +86,7 @@ def test_a_locked_table_is_a_503_in_time_and_heals(world: World, user: User, fig
         locker.execute(f"LOCK TABLE tasks IN {mode} MODE".encode())
         started = time.monotonic()
         check_problem(user.send("POST", json={"title": "x"}), 503)
-        figure(f"a write is refused after {time.monotonic() - started:.1f} s (DATABASE_STATEMENT_TIMEOUT=1)")
+        figure(f"a write is refused after {time.monotonic() - started:.1f} s (DATABASE_STATEMENT_TIMEOUT=2)")
         assert {read(user) for _ in range(2)} == expected
         assert world.service.health() == 200
     figure(f"heals in {healing_time(user):.2f} s")
@@ -117,8 +117,8 @@ def test_deadlocks_with_somebody_else_cost_no_request(world: World, figure: Figu
         turn(world, "RESET deadlock_timeout")  # which ends the connections, so that they say what they counted
         find = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
         [(deadlocks,)] = observer.execute(find, [world.database]).fetchall()
-    assert deadlocks >= 5
-    assert set(load.statuses) == {200}, load.statuses
+    assert deadlocks > 0
+    assert set(load.statuses) == {200}, world.service.last_warnings
     figure(f"{deadlocks} deadlocks, {load.count(200)} requests, all 200")
 
 

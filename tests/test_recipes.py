@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipes") / "project"
     files = subprocess.check_output(["git", "ls-files", "*.py", "*.mako", "*.toml"], cwd=ROOT, text=True).splitlines()
     for name in files:
-        if not name.startswith(("tests/", "bench/", "e2e/")):
+        if not name.startswith(("tests/", "bench/", "e2e/", "faults/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     return folder

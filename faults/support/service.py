@@ -52,6 +52,10 @@ class Service:
         return self._process.output
 
     @property
+    def last_warnings(self) -> list[str]:
+        return [line for line in self.log.splitlines() if " WARNING " in line][-5:]
+
+    @property
     def pid(self) -> int:
         return self._process.process.pid
 
