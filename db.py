@@ -25,7 +25,9 @@ HEALING_SECONDS = 1.0
 CHECK_SECONDS = 1.0
 # Before a statement that the server has rolled back is run again: whoever was in its way goes first.
 RETRY_PAUSES = (0.0, 0.02, 0.1)
+KEY_SECONDS = 24 * 3600.0 + 60
 CLEARING_SECONDS = 3600.0
+CLEARING_AGAIN_SECONDS = 60.0
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
@@ -41,7 +43,7 @@ class Database:
         self._checked: tuple[float, Unavailable | None] = (0.0, None)
         self._healing: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
-        self._next_clearing = 0.0
+        self._last_key = 0.0
         self._connections: Connections
         self.engine: AsyncEngine
         """For sessions: a transaction each, on connections of the same supply."""
@@ -145,21 +147,30 @@ class Database:
         if problem:
             raise Unavailable(problem.detail)
 
-    def clear_expired_keys(self) -> None:
-        """Clear what idempotency keys leave behind, in the background, at most once in a while.
+    def keys_are_used(self) -> None:
+        """See to it that what idempotency keys leave behind is cleared, so that nobody has to schedule it."""
+        self._last_key = time.monotonic()
+        if self._clearing is None or self._clearing.done():
+            self._clearing = asyncio.create_task(self._clear_regularly())
 
-        Requests that carry a key call this, so nobody has to schedule it, and an idle database stays idle.
-        """
-        if time.monotonic() >= self._next_clearing:
-            self._next_clearing = time.monotonic() + CLEARING_SECONDS
-            self._clearing = asyncio.create_task(self._clear_expired_keys())
+    async def _clear_regularly(self) -> None:
+        """Every hour in which keys came, and once when the last of them have expired. Then an idle database is left."""
+        over = False
+        while not over:
+            idle = time.monotonic() - self._last_key
+            over = idle > KEY_SECONDS
+            cleared = not (over or idle < CLEARING_SECONDS) or await self._clear_expired_keys()
+            over &= cleared
+            await asyncio.sleep(CLEARING_SECONDS if cleared else CLEARING_AGAIN_SECONDS)
 
-    async def _clear_expired_keys(self) -> None:
+    async def _clear_expired_keys(self) -> bool:
         try:
             while (await self.fetch(queries.CLEAR_EXPIRED_KEYS, {})).number:
                 pass
         except (Unavailable, psycopg.Error) as error:
-            logger.warning("Old idempotency keys were not cleared: %s", first_line(error))
+            logger.warning("Old idempotency keys are not cleared yet: %s", getattr(error, "detail", first_line(error)))
+            return False
+        return True
 
     async def _try_to_migrate(self) -> bool:
         try:
@@ -170,6 +181,7 @@ class Database:
             logger.warning("Waiting for the database: %s", first_line(error))
             return False
         self._not_ready = ""
+        self.keys_are_used()  # perhaps by an earlier process
         return True
 
     async def _migrate_when_back(self) -> None:

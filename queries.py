@@ -39,6 +39,7 @@ from models import IdempotencyKey, Task, User
 from schemas import TaskCreate, TaskPublic, TaskUpdate
 from statements import OWNER, Statement, UnownedStatement
 
+MOST_BYTES_CLEARED = 4 * 1024 * 1024
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
 
 users: Table = User.__table__  # type: ignore[attr-defined]
@@ -306,7 +307,11 @@ DELETE_ALL = Statement(_number(_all_gone.returning(tasks.c.id).cte("gone")), Cou
 
 READY = UnownedStatement(select(literal_column("1", BigInteger).label("number")), Count)
 
-# A thousand at a time, so that it never holds many locks.
-_old = select(answers.c.user_id, answers.c.key).where(_expired).limit(1000).with_for_update(skip_locked=True)
-_cleared = delete(answers).where(tuple_(answers.c.user_id, answers.c.key).in_(_old)).returning(answers.c.key)
+# A few at a time, by number and by bytes, so that it never takes long or holds many locks.
+_stored = func.pg_column_size(answers.c.response).label("bytes")
+_expired_keys = select(answers.c.user_id, answers.c.key, _stored).where(_expired).limit(1000)
+_old = _expired_keys.with_for_update(skip_locked=True).cte("old")
+_sizes = select(_old, func.sum(_old.c.bytes).over(rows=(None, -1)).label("before")).cte("sizes")
+_few = select(_sizes.c.user_id, _sizes.c.key).where(func.coalesce(_sizes.c.before, 0) < MOST_BYTES_CLEARED)
+_cleared = delete(answers).where(tuple_(answers.c.user_id, answers.c.key).in_(_few)).returning(answers.c.key)
 CLEAR_EXPIRED_KEYS = UnownedStatement(_number(_cleared.cte("cleared")), Count)

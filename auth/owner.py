@@ -67,9 +67,9 @@ class OwnerSession(AsyncSession):
                 raise no_account() from None
             raise
 
-    def clear_expired_keys(self) -> None:
-        """See ``Database.clear_expired_keys``."""
-        self._database.clear_expired_keys()
+    def keys_are_used(self) -> None:
+        """See ``Database.keys_are_used``."""
+        self._database.keys_are_used()
 
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]

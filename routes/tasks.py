@@ -166,7 +166,7 @@ async def _create(
     if key is None:
         row = await session.fetch(queries.CREATE, new_tasks=new_tasks)
         return row.body, {}
-    session.clear_expired_keys()
+    session.keys_are_used()
     # Without defaults, or a field that is added one day would make retries look like other requests.
     meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
     fingerprint = hashlib.sha256(f"{operation} {meant}".encode()).hexdigest()

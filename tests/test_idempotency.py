@@ -1,5 +1,6 @@
 """Requests that are safe to repeat."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ import httpx2
 import psycopg
 import pytest
 
+import db
+import queries
 from tests.support.proxy import RunningProxy
-from tests.support.service import User, check_problem, running, wait_until
+from tests.support.service import User, check_problem, running, settings_for, wait_until
 
 POSTS: dict[str, tuple[str, Any, Any]] = {
     "one": ("", {"title": "x"}, {"title": "y"}),
@@ -125,22 +128,71 @@ def test_a_retry_is_safe_when_the_client_is_gone_before_the_answer(user: User) -
     assert user.tasks() == [again.json()]
 
 
-def test_expired_keys_are_taken_again_and_cleared_by_themselves(fresh: User, database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("INSERT INTO users VALUES (%s)", [fresh.id])
+@pytest.fixture
+def old_keys(empty_database: str) -> Iterator[psycopg.Connection]:
+    """A database of one owner, whose keys have all expired: many small ones, and large ones."""
+    with running(empty_database):
+        pass
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("INSERT INTO users VALUES ('alice')")
         connection.execute(
-            "INSERT INTO idempotency_keys SELECT %s, 'old-' || n, 'f', 'r', now() - interval '25 hours' "
-            "FROM generate_series(1, 2500) AS n",
-            [fresh.id],
+            "INSERT INTO idempotency_keys SELECT 'alice', 'small-' || n, 'f', 'r', now() - interval '25 hours' "
+            "FROM generate_series(1, 2500) AS n"
         )
+        connection.execute(
+            "INSERT INTO idempotency_keys SELECT 'alice', 'large-' || n, 'f', "
+            "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 32768) WHERE n > 0), "
+            "now() - interval '26 hours' FROM generate_series(1, 10) AS n"
+        )
+        yield connection
 
-        taken = post(fresh, "", {"title": "x"}, "old-1")
 
-        def left() -> int:
-            counted = connection.execute("SELECT count(*) FROM idempotency_keys WHERE user_id = %s", [fresh.id])
-            row = counted.fetchone()
-            return int(row[0]) if row else 0
+def left(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM idempotency_keys").fetchone()
+    return int(row[0]) if row else 0
 
+
+def test_expired_keys_are_taken_again(old_keys: psycopg.Connection, empty_database: str) -> None:
+    with running(empty_database) as client:
+        user = User(client, "alice")
+        taken = post(user, "", {"title": "x"}, "small-1")
         assert (taken.status_code, "Idempotency-Replayed" in taken.headers) == (201, False)
-        wait_until(lambda: left() == 1)
-    assert post(fresh, "", {"title": "x"}, "old-1").headers["Idempotency-Replayed"] == "true"
+        wait_until(lambda: left(old_keys) == 1)
+        assert post(user, "", {"title": "x"}, "small-1").headers["Idempotency-Replayed"] == "true"
+
+
+def test_expired_keys_of_an_idle_service_are_cleared_and_a_failure_is_tried_again(
+    old_keys: psycopg.Connection, empty_database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(db, "CLEARING_AGAIN_SECONDS", 0.05)
+    with psycopg.connect(empty_database) as blocker:
+        blocker.execute("LOCK TABLE idempotency_keys")
+        with running(empty_database, database_statement_timeout=0.3):
+            wait_until(lambda: "not cleared yet: The database took too long" in caplog.text)
+            blocker.rollback()
+            wait_until(lambda: left(old_keys) == 0)
+
+
+def test_a_few_megabytes_are_cleared_at_a_time(old_keys: psycopg.Connection) -> None:
+    numbers = []
+    while number := old_keys.execute(queries.CLEAR_EXPIRED_KEYS.sql, queries.CLEAR_EXPIRED_KEYS.constants).fetchone():
+        if not number[0]:
+            break
+        numbers.append(number[0])
+    assert sum(numbers) == 2510
+    assert len(numbers) > 4  # ten of a megabyte each, four at a time, and a thousand small ones
+
+
+def test_an_idle_database_is_left_when_the_last_key_has_expired(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "CLEARING_SECONDS", 0.02)
+    monkeypatch.setattr(db, "KEY_SECONDS", 0.1)
+
+    async def play() -> None:
+        async with db.Database(settings_for(empty_database)) as database:
+            async with asyncio.timeout(10):
+                assert database._clearing
+                await database._clearing
+
+    asyncio.run(play())
