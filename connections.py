@@ -48,6 +48,8 @@ class Connection(psycopg.AsyncConnection[Any]):
     """Where ``close`` gives the connection back to, while it is lent."""
     owner = ""
     """Whose statement it runs."""
+    revoked = False
+    """Whether its session has ended, so that nobody may say anything on it any more."""
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Everything that is said to the server goes through here (psycopg's own method).
@@ -55,6 +57,8 @@ class Connection(psycopg.AsyncConnection[Any]):
         Raises:
             psycopg.errors.QueryCanceled: it took longer than ``limit``.
         """
+        if self.revoked:
+            raise psycopg.InterfaceError("the session has ended meanwhile")
         try:
             return await super().wait(gen, interval, timeout or self.limit)
         except psycopg.errors._WaitTimeout:
@@ -116,6 +120,10 @@ class Loan:
         self._ended = True
         for connection in self._lent:
             if connection.supply:
+                connection.revoked = True
+                # Not in the middle of what another task says on it: libpq would not survive that.
+                async with connection.lock:
+                    pass
                 await connection.close()
 
 
@@ -202,7 +210,7 @@ class Connections:
     async def take_back(self, connection: Connection) -> None:
         """Keep the connection for the next, unless it is broken or in the middle of something."""
         try:
-            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            if connection.pgconn.transaction_status == TransactionStatus.IDLE and not connection.revoked:
                 if not connection.autocommit:
                     await connection.set_autocommit(True)
                 self._idle.append(connection)
