@@ -13,8 +13,9 @@ from itertools import chain
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from edge.refusals import answer, too_large, too_many
@@ -59,6 +60,7 @@ class Protocol(HttpToolsProtocol):
         self._unread: float = math.inf  # bytes of answers
         self._unread_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
 
     def turns_away(self, connection: socket.socket, entering: int) -> bool:
         """Whether the connection was one too many: it is refused before it costs more than these few calls.
@@ -91,6 +93,11 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
+        # uvicorn tells the request that came last; the one that is being answered may be another.
+        self.pipeline.clear()
+        if self._running:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -157,6 +164,10 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     # What uvicorn calls
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         self._waits_since = self.loop.time() if self._in_request else None
