@@ -54,7 +54,7 @@ faults: $(VENV)/installed ## break everything that can break, and measure (8 min
 		|| echo "There is no pgbouncer here: its rows will fail." >&2
 	$(py) -m pytest faults -n 0 $(args)
 
-bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 20 minutes)
+bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 15 minutes)
 	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }
 	$(py) bench/run.py $(args)
 
