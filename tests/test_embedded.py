@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from embedded.home import server_account
 from embedded.server import EmbeddedServer
-from embedded.watcher import remove_sockets, try_lock
+from embedded.watcher import pid_file, remove_sockets, try_lock, watch
 from tests.support.process import ROOT
 from tests.support.service import server_is_gone, wait_until
 
@@ -23,7 +25,6 @@ USE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from embedded.server import EmbeddedServer
-from embedded.watcher import remove_sockets, try_lock
 server = EmbeddedServer(Path(sys.argv[2]))
 print(server.url, flush=True)
 sys.stdin.read()
@@ -164,7 +165,7 @@ def test_a_removed_folder_s_watcher_leaves_the_next_server_alone(home: Home) -> 
         time.sleep(0.05)  # long enough for the first watcher to have done harm
     os.kill(old, signal.SIGINT)
     wait_until(lambda: try_lock(removed / "postgres" / "server.lock"))
-    remove_sockets(Path(sockets))
+    remove_sockets(removed / "postgres", Path(sockets))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
@@ -191,3 +192,46 @@ def test_root_in_a_closed_folder_needs_not_open_it(caplog: pytest.LogCaptureFixt
         anew.release()
         wait_until(lambda: server_is_gone(data))
         shutil.rmtree(elsewhere)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led where it should not go")
+def test_root_follows_no_link_and_signals_no_process_but_the_server_s(tmp_path: Path) -> None:
+    account = server_account()
+    assert account
+    home, victim = tmp_path / "postgres", tmp_path / "victim"
+    (home / "cluster").mkdir(parents=True)
+    os.chown(home / "cluster", account.pw_uid, account.pw_gid)
+    victim.write_text("1\n2\n3\n4\n5\n6\n7\nready")
+    for link in ("turn.lock", "cluster/postmaster.pid"):
+        (home / link).symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        try_lock(home / "turn.lock")
+    with pytest.raises(OSError, match="symbolic links"):
+        pid_file(home)
+
+    (home / "cluster" / "postmaster.pid").unlink()
+    foreign = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # root's own
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        lines = [str(bystander.pid), "", "", "5432", str(foreign), "", "", "ready"]
+        (home / "cluster" / "postmaster.pid").write_text("\n".join(lines))
+        running, watcher = try_lock(home / "server.lock"), try_lock(home / "watcher.lock")
+        assert running is not None
+        assert watcher is not None
+        thread = threading.Thread(target=watch, args=(home, watcher))
+        thread.start()
+        time.sleep(0.3)  # several looks at the file
+        os.close(running)
+        thread.join()
+        assert bystander.poll() is None
+        bystander.kill()
+    assert foreign.exists()
+    foreign.rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
+def test_locks_and_programs_stay_root_s_own(database_url: str) -> None:
+    home = Path(os.environ["TASK_API_TEST_DATA_DIR"]) / "postgres"
+    assert database_url
+    assert {path.lstat().st_uid for path in home.iterdir() if path.name != "cluster"} == {0}
+    assert (home / "cluster").stat().st_uid != 0
+    assert home.stat().st_uid == 0
