@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from edge.refusals import answer, too_large, too_many
+from edge.unread import unread
 from problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class Protocol(HttpToolsProtocol):
     most_lines = 100  # of headers
     most_pipelined = 16  # requests that wait for the answer to the one before them
     head_seconds = 10.0  # for a head, from its first byte; or for what is left of a request that was answered
-    unread_seconds = 30.0  # without any progress in reading an answer
+    unread_seconds = 30.0  # to take ``least_read`` of an answer, or what is left of it
+    least_read = 32 * 1024  # bytes
     stop_seconds = 5.0  # for the rest of bodies and answers when the service stops
     linger_seconds = 1.0  # for a client to read a refusal (RFC 9112, 9.6)
 
@@ -121,7 +123,7 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread, self._unread_since = self.transport.get_write_buffer_size(), self.loop.time()
+        self._unread, self._unread_since = unread(self.transport), self.loop.time()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -194,9 +196,9 @@ class Protocol(HttpToolsProtocol):
                 self._end_wait()
         if self.flow.write_paused or self.transport.is_closing():
             # Nothing is added then, so that less is left only if the client reads.
-            unread = self.transport.get_write_buffer_size()
-            if unread < self._unread:
-                self._unread, self._unread_since = unread, now
+            left = unread(self.transport)
+            if left <= self._unread - self.least_read:
+                self._unread, self._unread_since = left, now
             due.append(self._unread_since + self.unread_seconds)
             if due[-1] <= now:
                 self.transport.abort()

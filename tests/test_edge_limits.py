@@ -109,13 +109,29 @@ def test_a_client_that_reads_nothing_is_cut() -> None:
 
 
 def test_a_client_that_reads_slowly_gets_all(quick: str) -> None:
+    """Much of it waits in the kernel, where what the client reads is not felt at once."""
     with dial(quick, receive_buffer=65536) as client:
         client.send(head("GET", "/large"))
         received, started = 0, time.monotonic()
         while received < ANSWER_BYTES:
-            received += len(client.socket.recv(65536))
-            time.sleep(0.02)
+            part = client.socket.recv(65536)
+            assert part, f"cut after {received} bytes"
+            received += len(part)
+            time.sleep(0.05)
         assert time.monotonic() - started > 2 * Quick.unread_seconds
+
+
+def test_a_client_that_reads_next_to_nothing_is_cut() -> None:
+    with serving(echo, http=Quick) as (url, server), dial(url, receive_buffer=4096) as client:
+        client.send(head("GET", "/large"))
+        wait_until(lambda: server.server_state.connections)
+        client.socket.settimeout(0.05)
+        started = time.monotonic()
+        while server.server_state.connections:
+            assert time.monotonic() - started < 4 * Quick.unread_seconds
+            with contextlib.suppress(TimeoutError):
+                client.socket.recv(100)
+            time.sleep(0.05)
 
 
 def test_the_excess_is_refused_at_once_and_health_is_answered() -> None:
