@@ -49,7 +49,7 @@ e2e: $(VENV)/installed $(e2e_modules) ## test with a real Better Auth, clients a
 e2e/%/node_modules/.package-lock.json: e2e/%/package-lock.json
 	npm ci --prefix e2e/$*
 
-faults: $(VENV)/installed ## break everything that can break, and measure (8 minutes, as root; args="-m quick": 2)
+faults: $(VENV)/installed ## break everything that can break, and measure (4 minutes, as root; args="-m quick": 1)
 	@PATH="$$PATH:/usr/sbin" command -v pgbouncer > /dev/null || { apt-get update && apt-get install -y pgbouncer; } \
 		|| echo "There is no pgbouncer here: its rows will fail." >&2
 	$(py) -m pytest faults -n 0 $(args)
