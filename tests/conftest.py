@@ -121,6 +121,15 @@ def stranger(client: httpx2.Client) -> User:
 
 
 @pytest.fixture
+def pair(user: User, stranger: User) -> tuple[User, User]:
+    """Two owners whose tasks have the same titles."""
+    for caller in (user, stranger):
+        for title in ("one", "two"):
+            caller.create(title)
+    return user, stranger
+
+
+@pytest.fixture
 def wire(database_url: str) -> Iterator[RunningProxy]:
     """The way to the database, which can be watched, delayed and cut."""
     with proxied(database_url) as running_proxy:
