@@ -31,6 +31,12 @@ def command(project: Path) -> list[str]:
     ]
 
 
+def _command_of(pid: str) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 class Service:
     """A running service, with a client for it."""
 
@@ -63,7 +69,7 @@ class Service:
     def workers(self) -> list[int]:
         """The processes that serve; another child of the first one is multiprocessing's own."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children if b"spawn_main" in _command_of(pid)]
 
     def user(self, name: str | None = None) -> User:
         return User(self.client, name)
