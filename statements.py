@@ -13,6 +13,8 @@ from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 OWNER = sa.bindparam("owner", type_=sa.Text)
 """The verified owner, whom ``OwnerSession.fetch`` alone binds."""
 
+# PostgreSQL documentation, "Lexical Structure", 4.1.3.
+OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
 POSTGRES = dialect()  # type: ignore[no-untyped-call]
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
@@ -151,7 +153,8 @@ def raw_sql(part: Any) -> str | None:
         return "text()"
     if any(getattr(part, name, None) for name in ("_prefixes", "_suffixes", "_statement_hints", "_hints")):
         return "A prefix, suffix or hint"
-    if isinstance(operator := getattr(part, "operator", None), operators.custom_op) and "(" in operator.opstring:
+    operator = getattr(part, "operator", None)
+    if isinstance(operator, operators.custom_op) and not OPERATOR.fullmatch(operator.opstring):
         return "op() with more than an operator"
     return None
 

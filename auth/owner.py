@@ -31,7 +31,7 @@ class OwnerSession(AsyncSession):
     Everything else of a SQLModel session works as SQLModel's documentation has it, on this owner's rows alone:
     ``select(Task)`` finds theirs, ``add(Task(title=…))`` makes theirs, and what can't be bound to the owner is
     refused (see ``auth.scope``). It takes a connection when it is first used, runs a transaction of its own until
-    ``commit``, and is closed before the answer goes out. A request that doesn't use it pays nothing for it.
+    ``commit``, and is closed before the answer goes out. A request that doesn't use it makes none.
     """
 
     bind = None  # that is for the engine of a session which SQLAlchemy makes

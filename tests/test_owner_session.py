@@ -173,6 +173,7 @@ REFUSED: dict[str, Any] = {
     "the owner as a parameter": select(Task.title).params(owner_1="mallory"),
     "a suffix": select(Task.title).suffix_with("UNION ALL SELECT title FROM tasks"),
     "a hint": select(Task.title).with_statement_hint("OR true"),
+    "an operator that widens the condition": select(Task.title).where(titles.op("= '' OR true OR '' =")("x")),
     "an operator that is more": select(ids.op("+ (SELECT max(id) FROM tasks) +")(0)),
     "an update that gives tasks away": update(Task).values(user_id="mallory"),
     "an update that gives tasks away by their column": update(Task).values({Task.user_id: "mallory"}),

@@ -135,6 +135,7 @@ UNSCOPED: dict[str, Any] = {
     "an insert of several": insert(tasks).values([{"user_id": "mallory"}]).returning(tasks.c.id),
     "an insert from a select": insert(tasks).from_select(["user_id"], select(literal("mallory"))).returning(tasks.c.id),
     "a table without owners": select(Table("plans", MetaData(), Column("id")).c.id),
+    "an operator that widens the condition": select(tasks.c.id).where(MINE, tasks.c.title.op("= '' OR true OR")("x")),
     "text": select(text("id FROM tasks")).where(OWNER.is_not(None)),
     "a literal that reads": select(literal_column("(SELECT id FROM tasks LIMIT 1)").label("id")),
 }

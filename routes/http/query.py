@@ -18,7 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class FromQuery(Generic[Model]):
-    """The dependency that reads a model from the query: ``Annotated[ListQuery, Depends(FromQuery(ListQuery))]``."""
+    """Reads a model from the query: ``Annotated[ListParameters, Depends(FromQuery(ListParameters))]``."""
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
