@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -37,6 +37,10 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.max_tasks = settings.max_tasks
+        """How many tasks a user may have."""
+        self.on_write: Callable[[str], None] = lambda _owner: None
+        """Called with an owner after each of their changes."""
         self._embedded: EmbeddedServer | None = None
         self._not_ready = "The database is not ready yet."
         self._checking = asyncio.Lock()

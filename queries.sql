@@ -1,5 +1,50 @@
 -- Every statement as PostgreSQL gets it, with each %(name)s as a parameter. Written by: make sql
 
+-- CLEAR_EXPIRED_KEYS
+-- param_1 = 1000
+WITH
+  cleared AS (
+    DELETE FROM idempotency_keys
+    WHERE
+      (idempotency_keys.user_id, idempotency_keys.key) IN (
+        SELECT idempotency_keys.user_id, idempotency_keys.key
+        FROM idempotency_keys
+        WHERE idempotency_keys.created_at < now() - interval '24 hours'
+        LIMIT %(param_1)s::INTEGER
+        FOR UPDATE SKIP LOCKED
+      )
+    RETURNING idempotency_keys.key
+  )
+SELECT count(*) AS number
+FROM cleared;
+
+-- NO_ACCOUNT_ID
+SELECT count(*) AS number
+FROM pg_attribute
+WHERE
+  pg_attribute.attrelid = CAST('users' AS REGCLASS)
+  AND pg_attribute.attname = 'account_id'
+  AND NOT pg_input_is_valid(%(user_id)s::VARCHAR, format_type(pg_attribute.atttypid, NULL));
+
+-- READY
+SELECT 1 AS number;
+
+-- GET
+WITH
+  task AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT
+  )
+SELECT (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body;
+
 -- LIST["created_at"]
 WITH
   found AS (
@@ -45,18 +90,22 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
 -- LIST["-created_at"]
@@ -104,18 +153,22 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
 -- LIST["updated_at"]
@@ -170,18 +223,22 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
 -- LIST["-updated_at"]
@@ -236,18 +293,22 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
 -- LIST["title"]
@@ -300,18 +361,22 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
 -- LIST["-title"]
@@ -364,39 +429,155 @@ SELECT
   END AS next,
   CASE
     WHEN CAST(%(count)s AS BOOLEAN)
-    THEN (
-      SELECT count(*) AS count_2
-      FROM tasks
-      WHERE
-        tasks.user_id = %(owner)s::VARCHAR
-        AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-        AND (
-          %(only_q)s::VARCHAR IS NULL
-          OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-          OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        )
-    )
+    THEN CASE
+      WHEN (CAST(%(only_completed)s AS BOOLEAN) IS NULL AND %(only_q)s::VARCHAR IS NULL)
+      THEN coalesce((SELECT users.task_count FROM users WHERE users.id = %(owner)s::VARCHAR), 0)
+      ELSE (
+        SELECT count(*) AS count_2
+        FROM tasks
+        WHERE
+          tasks.user_id = %(owner)s::VARCHAR
+          AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+          AND (
+            %(only_q)s::VARCHAR IS NULL
+            OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+          )
+      )
+    END
   END AS total;
 
--- GET
+-- COMPLETE
 WITH
+  stamp AS (
+    UPDATE users
+    SET changed_at=greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond'))
+    WHERE
+      users.id = %(owner)s::VARCHAR
+      AND (
+        EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND tasks.id = %(task_id)s::BIGINT
+            AND (
+              %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+              OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+            )
+        )
+      )
+    RETURNING users.id, users.changed_at
+  ),
+  changed AS (
+    UPDATE tasks
+    SET completed=coalesce(CAST(%(wanted)s AS BOOLEAN), NOT tasks.completed), updated_at=stamp.changed_at
+    FROM stamp
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = %(task_id)s::BIGINT
+      AND (
+        %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+        OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+      )
+      AND tasks.user_id = stamp.id
+    RETURNING
+      tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.completed, tasks.created_at, tasks.updated_at
+  ),
   task AS (
     SELECT
-      tasks.id AS id,
-      tasks.user_id AS user_id,
-      tasks.title AS title,
-      tasks.description AS description,
-      tasks.completed AS completed,
-      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
-    FROM tasks
-    WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT
+      changed.id AS id,
+      changed.user_id AS user_id,
+      changed.title AS title,
+      changed.description AS description,
+      changed.completed AS completed,
+      to_char(timezone('UTC', changed.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', changed.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM changed
   )
-SELECT (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body;
+SELECT
+  (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body,
+  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
 
 -- CREATE
 WITH
-  joined AS (INSERT INTO users (id) VALUES (%(owner)s::VARCHAR) ON CONFLICT DO NOTHING),
+  stamp AS (
+    INSERT INTO users (id, changed_at, known_since, task_count)
+    SELECT
+      %(owner)s::VARCHAR AS id,
+      timezone('UTC', timezone('UTC', now()) + interval '1 microsecond') AS changed_at,
+      now() AS known_since,
+      json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS task_count
+    WHERE json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) <= %(most_tasks)s::BIGINT
+    ON CONFLICT (id) DO UPDATE
+    SET
+      changed_at = greatest(
+        excluded.changed_at, timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')
+      ),
+      task_count = (users.task_count + excluded.task_count)
+    WHERE users.task_count + excluded.task_count <= %(most_tasks)s::BIGINT
+    RETURNING users.id, users.changed_at
+  ),
+  made AS (
+    INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
+    SELECT
+      %(owner)s::VARCHAR AS user_id,
+      nextval('tasks_id_seq') AS id,
+      anon_1.title AS title,
+      anon_1.description AS description,
+      anon_1.completed AS completed,
+      stamp.changed_at AS created_at,
+      stamp.changed_at AS updated_at
+    FROM stamp JOIN json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+      title VARCHAR, description VARCHAR, completed BOOLEAN
+    ) ON true
+    RETURNING
+      tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.completed, tasks.created_at, tasks.updated_at
+  ),
+  task AS (
+    SELECT
+      made.id AS id,
+      made.user_id AS user_id,
+      made.title AS title,
+      made.description AS description,
+      made.completed AS completed,
+      to_char(timezone('UTC', made.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', made.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM made
+    ORDER BY made.id
+  )
+SELECT nullif(concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']'), '[]') AS body
+FROM task;
+
+-- CREATE_ONCE
+WITH
+  earlier AS (
+    SELECT idempotency_keys.response AS response, idempotency_keys.fingerprint AS fingerprint
+    FROM idempotency_keys
+    WHERE
+      idempotency_keys.user_id = %(owner)s::VARCHAR
+      AND idempotency_keys.key = %(idempotency_key)s::VARCHAR
+      AND idempotency_keys.created_at >= now() - interval '24 hours'
+  ),
+  stamp AS (
+    INSERT INTO users (id, changed_at, known_since, task_count)
+    SELECT
+      %(owner)s::VARCHAR AS id,
+      timezone('UTC', timezone('UTC', now()) + interval '1 microsecond') AS changed_at,
+      now() AS known_since,
+      json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS task_count
+    WHERE
+      json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) <= %(most_tasks)s::BIGINT
+      AND NOT (EXISTS (SELECT earlier.response FROM earlier))
+    ON CONFLICT (id) DO UPDATE
+    SET
+      changed_at = greatest(
+        excluded.changed_at, timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')
+      ),
+      task_count = (users.task_count + excluded.task_count)
+    WHERE users.task_count + excluded.task_count <= %(most_tasks)s::BIGINT
+    RETURNING users.id, users.changed_at
+  ),
   draft AS (
     SELECT
       %(owner)s::VARCHAR AS user_id,
@@ -404,11 +585,11 @@ WITH
       anon_1.title AS title,
       anon_1.description AS description,
       anon_1.completed AS completed,
-      now() AS created_at,
-      now() AS updated_at
-    FROM json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+      stamp.changed_at AS created_at,
+      stamp.changed_at AS updated_at
+    FROM stamp JOIN json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
       title VARCHAR, description VARCHAR, completed BOOLEAN
-    )
+    ) ON true
   ),
   made AS (
     INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
@@ -421,36 +602,6 @@ WITH
       draft.created_at AS created_at,
       draft.updated_at AS updated_at
     FROM draft
-  ),
-  task AS (
-    SELECT
-      draft.id AS id,
-      draft.user_id AS user_id,
-      draft.title AS title,
-      draft.description AS description,
-      draft.completed AS completed,
-      to_char(timezone('UTC', draft.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-      to_char(timezone('UTC', draft.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
-    FROM draft
-  )
-SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS body
-FROM task;
-
--- CREATE_ONCE
-WITH
-  joined AS (INSERT INTO users (id) VALUES (%(owner)s::VARCHAR) ON CONFLICT DO NOTHING),
-  draft AS (
-    SELECT
-      %(owner)s::VARCHAR AS user_id,
-      nextval('tasks_id_seq') AS id,
-      anon_1.title AS title,
-      anon_1.description AS description,
-      anon_1.completed AS completed,
-      now() AS created_at,
-      now() AS updated_at
-    FROM json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
-      title VARCHAR, description VARCHAR, completed BOOLEAN
-    )
   ),
   task AS (
     SELECT
@@ -471,41 +622,147 @@ WITH
       %(fingerprint)s::VARCHAR AS fingerprint,
       concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS response,
       now() AS created_at
-    FROM task
+    FROM task HAVING count(*) > 0
     ON CONFLICT (user_id, key) DO UPDATE
-    SET fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at
-    WHERE idempotency_keys.created_at < now() - interval '24 hours'
+    SET
+      fingerprint = CASE
+        WHEN (excluded.created_at - idempotency_keys.created_at > interval '24 hours') THEN excluded.fingerprint
+      END,
+      response = excluded.response,
+      created_at = excluded.created_at
     RETURNING idempotency_keys.response
-  ),
-  made AS (
-    INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
-    SELECT
-      draft.user_id AS user_id,
-      draft.id AS id,
-      draft.title AS title,
-      draft.description AS description,
-      draft.completed AS completed,
-      draft.created_at AS created_at,
-      draft.updated_at AS updated_at
-    FROM draft
-    WHERE EXISTS (SELECT claim.response FROM claim)
-  ),
-  earlier AS (
-    SELECT idempotency_keys.response AS response, idempotency_keys.fingerprint AS fingerprint
-    FROM idempotency_keys
-    WHERE
-      idempotency_keys.user_id = %(owner)s::VARCHAR
-      AND idempotency_keys.key = %(idempotency_key)s::VARCHAR
-      AND idempotency_keys.created_at >= now() - interval '24 hours'
   )
 SELECT
   (SELECT claim.response FROM claim) AS body,
   (SELECT earlier.response FROM earlier) AS replay,
   (SELECT earlier.fingerprint = %(fingerprint)s::VARCHAR AS anon_2 FROM earlier) AS same;
 
+-- DELETE
+WITH
+  taken AS (
+    SELECT users.id AS id
+    FROM users
+    WHERE
+      users.id = %(owner)s::VARCHAR
+      AND (
+        EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND tasks.id = %(task_id)s::BIGINT
+            AND (
+              %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+              OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+            )
+        )
+      ) FOR NO KEY UPDATE
+  ),
+  gone AS (
+    DELETE FROM tasks USING taken
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = %(task_id)s::BIGINT
+      AND (
+        %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+        OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+      )
+      AND tasks.user_id = taken.id
+    RETURNING tasks.user_id, tasks.id
+  ),
+  stamp AS (
+    UPDATE users
+    SET
+      changed_at=greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')),
+      task_count=(users.task_count - (SELECT count(*) AS count_1 FROM gone))
+    WHERE users.id = %(owner)s::VARCHAR AND (EXISTS (SELECT gone.id FROM gone))
+    RETURNING users.id, users.changed_at
+  ),
+  kept AS (
+    INSERT INTO deletions (user_id, deleted_at, id)
+    SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
+    FROM gone JOIN stamp ON stamp.id = gone.user_id
+  )
+SELECT
+  EXISTS (SELECT gone.id FROM gone) AS done,
+  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
+
+-- DELETE_ALL
+WITH
+  taken AS (
+    SELECT users.id AS id
+    FROM users
+    WHERE
+      users.id = %(owner)s::VARCHAR
+      AND (
+        EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+              %(only_q)s::VARCHAR IS NULL
+              OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+              OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            )
+            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+        )
+      ) FOR NO KEY UPDATE
+  ),
+  gone AS (
+    DELETE FROM tasks USING taken
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+      AND (
+        %(only_q)s::VARCHAR IS NULL
+        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+      )
+      AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+      AND tasks.user_id = taken.id
+    RETURNING tasks.user_id, tasks.id
+  ),
+  stamp AS (
+    UPDATE users
+    SET
+      changed_at=greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')),
+      task_count=(users.task_count - (SELECT count(*) AS count_1 FROM gone))
+    WHERE users.id = %(owner)s::VARCHAR AND (EXISTS (SELECT gone.id FROM gone))
+    RETURNING users.id, users.changed_at
+  ),
+  kept AS (
+    INSERT INTO deletions (user_id, deleted_at, id)
+    SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
+    FROM gone JOIN stamp ON stamp.id = gone.user_id
+  )
+SELECT count(*) AS number
+FROM gone;
+
 -- UPDATE
 WITH
-  task AS (
+  stamp AS (
+    UPDATE users
+    SET changed_at=greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond'))
+    WHERE
+      users.id = %(owner)s::VARCHAR
+      AND (
+        EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND tasks.id = %(task_id)s::BIGINT
+            AND (
+              %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+              OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+            )
+        )
+      )
+    RETURNING users.id, users.changed_at
+  ),
+  changed AS (
     UPDATE tasks
     SET
       title=CASE
@@ -523,78 +780,62 @@ WITH
         THEN CAST(jsonb_extract_path_text(CAST(%(changes)s::VARCHAR AS JSONB), 'completed') AS BOOLEAN)
         ELSE tasks.completed
       END,
-      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
+      updated_at=stamp.changed_at
+    FROM stamp
     WHERE
       tasks.user_id = %(owner)s::VARCHAR
       AND tasks.id = %(task_id)s::BIGINT
       AND (
-        %(if_match)s::TEXT[] IS NULL
-        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
+        %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+        OR tasks.updated_at = ANY (%(if_match)s::TIMESTAMP WITH TIME ZONE[])
       )
+      AND tasks.user_id = stamp.id
     RETURNING
-      tasks.id,
-      tasks.user_id,
-      tasks.title,
-      tasks.description,
-      tasks.completed,
-      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
-  )
-SELECT
-  (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body,
-  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
-
--- COMPLETE
-WITH
+      tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.completed, tasks.created_at, tasks.updated_at
+  ),
   task AS (
-    UPDATE tasks
-    SET
-      completed=coalesce(CAST(%(wanted)s AS BOOLEAN), NOT tasks.completed),
-      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
-    WHERE
-      tasks.user_id = %(owner)s::VARCHAR
-      AND tasks.id = %(task_id)s::BIGINT
-      AND (
-        %(if_match)s::TEXT[] IS NULL
-        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
-      )
-    RETURNING
-      tasks.id,
-      tasks.user_id,
-      tasks.title,
-      tasks.description,
-      tasks.completed,
-      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    SELECT
+      changed.id AS id,
+      changed.user_id AS user_id,
+      changed.title AS title,
+      changed.description AS description,
+      changed.completed AS completed,
+      to_char(timezone('UTC', changed.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', changed.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM changed
   )
 SELECT
   (SELECT CAST(row_to_json(task) AS TEXT) AS row_to_json_1 FROM task) AS body,
-  EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
-
--- DELETE
-WITH
-  gone AS (
-    DELETE FROM tasks
-    WHERE
-      tasks.user_id = %(owner)s::VARCHAR
-      AND tasks.id = %(task_id)s::BIGINT
-      AND (
-        %(if_match)s::TEXT[] IS NULL
-        OR to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = ANY (%(if_match)s::TEXT[])
-      )
-    RETURNING tasks.id
-  )
-SELECT
-  EXISTS (SELECT gone.id FROM gone) AS done,
   EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
 
 -- UPDATE_ALL
 WITH
+  stamp AS (
+    UPDATE users
+    SET changed_at=greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond'))
+    WHERE
+      users.id = %(owner)s::VARCHAR
+      AND (
+        EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+              %(only_q)s::VARCHAR IS NULL
+              OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+              OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            )
+            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+        )
+      )
+    RETURNING users.id, users.changed_at
+  ),
   changed AS (
     UPDATE tasks
-    SET
-      completed=CAST(%(wanted)s AS BOOLEAN),
-      updated_at=greatest(clock_timestamp(), tasks.updated_at + interval '1 microsecond')
+    SET completed=CAST(%(wanted)s AS BOOLEAN), updated_at=stamp.changed_at
+    FROM stamp
     WHERE
       tasks.user_id = %(owner)s::VARCHAR
       AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
@@ -604,54 +845,8 @@ WITH
         OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
       )
       AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
+      AND tasks.user_id = stamp.id
     RETURNING tasks.id
   )
 SELECT count(*) AS number
 FROM changed;
-
--- DELETE_ALL
-WITH
-  gone AS (
-    DELETE FROM tasks
-    WHERE
-      tasks.user_id = %(owner)s::VARCHAR
-      AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
-      AND (
-        %(only_q)s::VARCHAR IS NULL
-        OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-        OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-      )
-      AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY (%(only_ids)s::BIGINT[]))
-    RETURNING tasks.id
-  )
-SELECT count(*) AS number
-FROM gone;
-
--- READY
-SELECT 1 AS number;
-
--- CLEAR_EXPIRED_KEYS
--- param_1 = 1000
-WITH
-  cleared AS (
-    DELETE FROM idempotency_keys
-    WHERE
-      (idempotency_keys.user_id, idempotency_keys.key) IN (
-        SELECT idempotency_keys.user_id, idempotency_keys.key
-        FROM idempotency_keys
-        WHERE idempotency_keys.created_at < now() - interval '24 hours'
-        LIMIT %(param_1)s::INTEGER
-        FOR UPDATE SKIP LOCKED
-      )
-    RETURNING idempotency_keys.key
-  )
-SELECT count(*) AS number
-FROM cleared;
-
--- NO_ACCOUNT_ID
-SELECT count(*) AS number
-FROM pg_attribute
-WHERE
-  pg_attribute.attrelid = CAST('users' AS REGCLASS)
-  AND pg_attribute.attname = 'account_id'
-  AND NOT pg_input_is_valid(%(user_id)s::VARCHAR, format_type(pg_attribute.atttypid, NULL));

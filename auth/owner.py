@@ -47,7 +47,7 @@ class OwnerSession(AsyncSession):
             Problem: 401, the owner's account is gone (with BETTER_AUTH_USER_TABLE).
         """
         if not isinstance(statement, Statement):
-            raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.py.")
+            raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.")
         values[OWNER.key] = self.owner
         try:
             return await self.database.fetch(statement, values, self.owner)
@@ -60,7 +60,7 @@ class OwnerSession(AsyncSession):
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
         self._closing.push_async_callback(self.close)
         borrower.set(self.owner)
-        session = OwnerBoundSession(self.owner, self.database.engine.sync_engine)
+        session = OwnerBoundSession(self.owner, self.database)
         self._assign_proxied(session)
         return session
 

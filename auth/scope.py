@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 from sqlmodel import Session
 
-from models import Owned, User
+from auth import stamps
+from db import Database
+from models import Owned, Task
 from problems import no_account
 from sqlstates import FOREIGN_KEY, INVALID_VALUE, sqlstate
-from statements import written_columns
+from statements import OWNER, written_columns
 
 
 class ForbiddenError(PermissionError):
@@ -24,14 +25,15 @@ class ForbiddenError(PermissionError):
 class OwnerBoundSession(Session):
     """A SQLModel session for ``owner`` alone."""
 
-    def __init__(self, owner: str, engine: sa.Engine) -> None:
-        super().__init__(engine)
+    def __init__(self, owner: str, database: Database) -> None:
+        super().__init__(database.engine.sync_engine)
         self.owner = owner
+        self.database = database
 
-    def join_owners(self) -> None:
-        """Make the owner's row, which every other row of theirs refers to."""
+    def run(self, statement: sa.Executable, **values: Any) -> sa.CursorResult[Any]:
+        """Run what is made as the statements of ``queries`` are, with its owner in it."""
         try:
-            super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
+            return super().connection().execute(statement, {OWNER.key: self.owner, **values})
         except DBAPIError as error:
             if sqlstate(error) in {FOREIGN_KEY, *INVALID_VALUE}:
                 raise no_account() from None
@@ -55,6 +57,8 @@ def _bind_statement(state: ORMExecuteState) -> None:
         # A function, so that it holds for aliases too; SQLAlchemy makes a bound value of the variable in it.
         mine = with_loader_criteria(entity, lambda of: of.user_id == owner, include_aliases=True)
         state.statement = state.statement.options(mine)
+    if state.bind_mapper is sa.inspect(Task):
+        stamps.stamp_statement(state)
 
 
 @sa.event.listens_for(OwnerBoundSession, "before_attach")
@@ -72,8 +76,12 @@ def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
             item.user_id = session.owner
     if any(item.user_id != session.owner for item in (*session.new, *session.dirty)):
         raise ForbiddenError("This belongs to another owner.")
-    if session.new:
-        session.join_owners()
+    stamps.stamp_objects(session)
+
+
+@sa.event.listens_for(OwnerBoundSession, "after_commit")
+def _tell(session: OwnerBoundSession) -> None:
+    session.database.on_write(session.owner)
 
 
 def check(statement: Any) -> None:
@@ -88,6 +96,8 @@ def check(statement: Any) -> None:
                 raise ForbiddenError("text() can't be bound to the owner: use entities, as in select(Task).")
             case sa.ColumnClause(is_literal=True) if part.name != "*":
                 raise ForbiddenError("literal_column() can't be bound to the owner: use entities, as in select(Task).")
+            case sa.Update() | sa.Delete() if part is not statement:
+                raise ForbiddenError("UPDATE and DELETE can't stand in another statement: run them by themselves.")
             case sa.Insert():
                 raise ForbiddenError("insert() can't be bound to the owner: use add(Task(…)).")
             case sa.Select() | sa.Update() | sa.Delete():

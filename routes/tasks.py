@@ -4,6 +4,7 @@ import hashlib
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
+import psycopg
 from fastapi import APIRouter, Body, Request
 from pydantic import TypeAdapter
 from pydantic_core import from_json
@@ -11,9 +12,9 @@ from starlette.responses import Response
 
 import queries
 from auth.owner import OwnerSession, OwnSession
-from problems import Problem, Unavailable
+from problems import Problem
 from routes.http import openapi as docs
-from routes.http.conditions import idempotency_key, if_match
+from routes.http.conditions import IfMatch, idempotency_key, if_match
 from routes.http.cursor import decode_cursor, encode_cursor
 from routes.http.parameters import ListParameters, ListQuery, Selected, TaskId
 from routes.owned import OwnedRoute
@@ -162,30 +163,45 @@ async def delete_tasks(session: OwnSession, selected: Selected) -> Deleted:
 async def _create(
     session: OwnerSession, operation: str, new: list[TaskCreate], key: str | None
 ) -> tuple[str, dict[str, str]]:
-    new_tasks = NewTasks.dump_json(new).decode()
+    values = {"new_tasks": NewTasks.dump_json(new).decode(), "most_tasks": session.database.max_tasks}
     if key is None:
-        row = await session.fetch(queries.CREATE, new_tasks=new_tasks)
+        row = await session.fetch(queries.CREATE, **values)
+        if row.body is None:
+            raise _too_many(session)
         return row.body, {}
     session.database.clear_expired_keys()
     # Without defaults, or a field that is added one day would make retries look like other requests.
     meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
     fingerprint = hashlib.sha256(f"{operation} {meant}".encode()).hexdigest()
-    for _ in range(3):
-        answer = await session.fetch(
-            queries.CREATE_ONCE, new_tasks=new_tasks, idempotency_key=key, fingerprint=fingerprint
-        )
-        if answer.body:
-            return answer.body, {}
-        if answer.replay and answer.same:
-            return answer.replay, {"Idempotency-Replayed": "true"}
-        if answer.replay:
-            raise Problem(422, "This Idempotency-Key was used for another request. Take a new key.")
-        # The same key was just being claimed: its transaction has ended now, so ask again.
-    raise Unavailable("A request with this Idempotency-Key is still running.")
+    values |= {"idempotency_key": key, "fingerprint": fingerprint}
+    # Where another request was just claiming the key, it has ended now: asked again, its answer is there.
+    answer = await _create_once(session, values) or await _create_once(session, values)
+    if answer is None:
+        raise _too_many(session)
+    if answer.body:
+        return answer.body, {}
+    if answer.replay and answer.same:
+        return answer.replay, {"Idempotency-Replayed": "true"}
+    raise Problem(422, "This Idempotency-Key was used for another request. Take a new key.")
+
+
+async def _create_once(session: OwnerSession, values: dict[str, Any]) -> queries.CreatedOnce | None:
+    """The answer, or None where there is none: another request was claiming the key, or there are too many tasks."""
+    try:
+        answer = await session.fetch(queries.CREATE_ONCE, **values)
+    except psycopg.errors.NotNullViolation as error:
+        if error.diag.column_name != queries.answers.c.fingerprint.name:
+            raise
+        return None
+    return answer if answer.body or answer.replay else None
+
+
+def _too_many(session: OwnerSession) -> Problem:
+    return Problem(403, f"A user may have at most {session.database.max_tasks} tasks.")
 
 
 async def _change(
-    session: OwnerSession, statement: Statement[queries.Changed], task_id: int, tags: list[str] | None, **values: Any
+    session: OwnerSession, statement: Statement[queries.Changed], task_id: int, tags: IfMatch, **values: Any
 ) -> Response:
     row = await session.fetch(statement, task_id=task_id, if_match=tags, **values)
     if row.body is None:
@@ -193,7 +209,7 @@ async def _change(
     return _answer(row.body)
 
 
-def _not_done(found: bool, tags: list[str] | None) -> Problem:
+def _not_done(found: bool, tags: IfMatch) -> Problem:
     if found and tags is not None:
         return Problem(412, "The task has changed since you read it. Read it again, then decide.")
     return _no_such_task()

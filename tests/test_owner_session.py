@@ -226,7 +226,7 @@ async def _refresh_what_was_never_loaded(session: OwnerSession, theirs: Task) ->
 
 
 async def _add_a_user(session: OwnerSession, _theirs: Task) -> None:
-    session.add(User(id="mallory"))
+    session.add(User(id="mallory"))  # type: ignore[call-arg]
     await session.commit()
 
 
