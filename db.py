@@ -149,19 +149,20 @@ class Database:
         if problem:
             raise Unavailable(problem.detail)
 
-    def clear_expired_keys(self) -> None:
-        """Clear what idempotency keys leave behind, in the background, at most once in a while.
+    def clear(self) -> None:
+        """Clear what idempotency keys and deletions leave behind, in the background, at most once in a while.
 
-        Requests that carry a key call this, so nobody has to schedule it, and an idle database stays idle.
+        Requests that leave something call this, so nobody has to schedule it, and an idle database stays idle.
         """
         if time.monotonic() >= self._next_clearing:
             self._next_clearing = time.monotonic() + CLEARING_SECONDS
-            self._clearing = asyncio.create_task(self._clear_expired_keys())
+            self._clearing = asyncio.create_task(self._clear())
 
-    async def _clear_expired_keys(self) -> None:
+    async def _clear(self) -> None:
         with contextlib.suppress(Unavailable):  # the next one will do
-            while (await self.fetch(queries.CLEAR_EXPIRED_KEYS, {})).number:
-                pass
+            for statement in (queries.CLEAR_EXPIRED_KEYS, queries.FORGET_DELETIONS):
+                while (await self.fetch(statement, {})).number:
+                    pass
 
     async def _try_to_migrate(self) -> bool:
         try:

@@ -1,5 +1,158 @@
 -- Every statement as PostgreSQL gets it, with each %(name)s as a parameter. Written by: make sql
 
+-- CHANGES
+WITH
+  owner AS (
+    SELECT users.changed_at AS changed_at, users.known_since AS known_since
+    FROM users
+    WHERE users.id = %(owner)s::VARCHAR
+  ),
+  found AS (
+    SELECT "both".moment AS moment, "both".id AS id, "both".gone AS gone
+    FROM (
+      SELECT tasks.updated_at AS moment, tasks.id AS id, false AS gone
+      FROM tasks
+      WHERE
+        tasks.user_id = %(owner)s::VARCHAR
+        AND ((SELECT owner.changed_at FROM owner), 9223372036854775807) > (
+          coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, '-infinity'), %(after_id)s::BIGINT
+        )
+        AND (tasks.updated_at, tasks.id) > (
+          coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, '-infinity'), %(after_id)s::BIGINT
+        ) UNION ALL
+      SELECT deletions.deleted_at AS moment, deletions.id AS id, true AS gone
+      FROM deletions
+      WHERE
+        deletions.user_id = %(owner)s::VARCHAR
+        AND ((SELECT owner.changed_at FROM owner), 9223372036854775807) > (
+          coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, '-infinity'), %(after_id)s::BIGINT
+        )
+        AND (deletions.deleted_at, deletions.id) > (
+          coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, '-infinity'), %(after_id)s::BIGINT
+        )
+    ) AS "both"
+    ORDER BY "both".moment, "both".id
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  page AS (SELECT found.moment AS moment, found.id AS id, found.gone AS gone FROM found LIMIT %(page_size)s::BIGINT),
+  task AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM tasks
+    WHERE
+      tasks.user_id = %(owner)s::VARCHAR
+      AND tasks.id = ANY (CAST((SELECT array_agg(page.id) AS array_agg_1 FROM page WHERE NOT page.gone) AS BIGINT[]))
+    ORDER BY tasks.updated_at, tasks.id
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS changed,
+  (SELECT concat('[', string_agg(CAST(page.id AS TEXT), ','), ']') AS concat_2 FROM page WHERE page.gone) AS deleted,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (
+      SELECT
+        CAST(
+          json_build_array(to_char(timezone('UTC', found.moment), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), found.id) AS TEXT
+        ) AS json_build_array_1
+      FROM found
+      LIMIT 1
+      OFFSET %(page_size)s::BIGINT - 1
+    )
+  END AS position,
+  to_char(timezone('UTC', (SELECT owner.changed_at FROM owner)), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS version,
+  %(since)s::TIMESTAMP WITH TIME ZONE IS NULL
+  OR coalesce(
+    (
+      SELECT
+        (
+          coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, '-infinity'), %(after_id)s::BIGINT
+        ) >= (owner.known_since, 9223372036854775807)
+        AND %(since)s::TIMESTAMP WITH TIME ZONE <= owner.changed_at AS anon_1
+      FROM owner
+    ),
+    false
+  ) AS known;
+
+-- SNAPSHOT
+WITH
+  found AS (
+    SELECT
+      tasks.id AS id,
+      tasks.user_id AS user_id,
+      tasks.title AS title,
+      tasks.description AS description,
+      tasks.completed AS completed,
+      to_char(timezone('UTC', tasks.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+      to_char(timezone('UTC', tasks.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id > %(after_id)s::BIGINT
+    ORDER BY tasks.id
+    LIMIT %(page_size)s::BIGINT + 1
+  ),
+  task AS (
+    SELECT
+      found.id AS id,
+      found.user_id AS user_id,
+      found.title AS title,
+      found.description AS description,
+      found.completed AS completed,
+      found.created_at AS created_at,
+      found.updated_at AS updated_at
+    FROM found
+    LIMIT %(page_size)s::BIGINT
+  ),
+  owner AS (
+    SELECT users.changed_at AS changed_at, users.known_since AS known_since
+    FROM users
+    WHERE users.id = %(owner)s::VARCHAR
+  )
+SELECT
+  (SELECT concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS concat_1 FROM task) AS changed,
+  '[]' AS deleted,
+  CASE
+    WHEN ((SELECT count(*) AS count_1 FROM found) > %(page_size)s::BIGINT)
+    THEN (
+      SELECT
+        CAST(
+          json_build_array(
+            to_char(
+              timezone('UTC', coalesce(%(since)s::TIMESTAMP WITH TIME ZONE, (SELECT owner.changed_at FROM owner))),
+              'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+            ),
+            found.id
+          ) AS TEXT
+        ) AS json_build_array_1
+      FROM found
+      LIMIT 1
+      OFFSET %(page_size)s::BIGINT - 1
+    )
+  END AS position,
+  to_char(timezone('UTC', (SELECT owner.changed_at FROM owner)), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS version,
+  %(since)s::TIMESTAMP WITH TIME ZONE IS NULL
+  OR coalesce(
+    (
+      SELECT
+        %(since)s::TIMESTAMP WITH TIME ZONE >= owner.known_since
+        AND %(since)s::TIMESTAMP WITH TIME ZONE <= owner.changed_at AS anon_1
+      FROM owner
+    ),
+    false
+  ) AS known;
+
+-- VERSIONS
+SELECT
+  CAST(
+    json_object_agg(users.id, to_char(timezone('UTC', users.changed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS TEXT
+  ) AS versions
+FROM users
+WHERE users.id = ANY (%(owners)s::TEXT[]);
+
 -- CLEAR_EXPIRED_KEYS
 -- param_1 = 1000
 WITH
@@ -17,6 +170,38 @@ WITH
   )
 SELECT count(*) AS number
 FROM cleared;
+
+-- FORGET_DELETIONS
+-- param_1 = 1000
+WITH
+  aged AS (
+    SELECT deletions.user_id AS user_id, deletions.deleted_at AS deleted_at, deletions.id AS id
+    FROM deletions
+    WHERE deletions.deleted_at < now() - interval '30 days'
+    LIMIT %(param_1)s::INTEGER
+  ),
+  newest AS (SELECT aged.user_id AS user_id, max(aged.deleted_at) AS moment FROM aged GROUP BY aged.user_id),
+  taken AS (
+    SELECT users.id AS id FROM users WHERE users.id IN (SELECT newest.user_id FROM newest) FOR NO KEY UPDATE SKIP LOCKED
+  ),
+  raised AS (
+    UPDATE users
+    SET known_since=greatest(users.known_since, newest.moment)
+    FROM newest
+    WHERE users.id = newest.user_id AND users.id IN (SELECT taken.id FROM taken)
+    RETURNING users.id
+  ),
+  forgotten AS (
+    DELETE FROM deletions
+    WHERE
+      deletions.user_id IN (SELECT raised.id FROM raised)
+      AND (deletions.user_id, deletions.deleted_at, deletions.id) IN (
+        SELECT aged.user_id, aged.deleted_at, aged.id FROM aged
+      )
+    RETURNING deletions.id
+  )
+SELECT count(*) AS number
+FROM forgotten;
 
 -- NO_ACCOUNT_ID
 SELECT count(*) AS number

@@ -112,3 +112,15 @@ class Deleted(BaseModel):
     """How many tasks were deleted."""
 
     deleted: int = Field(examples=[3])
+
+
+class Changes(BaseModel):
+    """A page of what has changed: store ``changed`` by id, drop ``deleted``, and ask again with ``next``."""
+
+    changed: list[TaskPublic]
+    deleted: list[int] = Field(description="Ids of deleted tasks, also of some that you may never have seen.")
+    next: str = Field(
+        description="What to send as since, the next time.",
+        examples=["Zy1tYWRlLXVwWyIyMDI2LTExLTIzVDEwOjAwOjAwLjAwMDAwMFoiLDE3LGZhbHNlXQ"],
+    )
+    more: bool = Field(description="Ask on at once; when it is false, you have the state of one moment.")

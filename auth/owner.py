@@ -50,11 +50,14 @@ class OwnerSession(AsyncSession):
             raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.")
         values[OWNER.key] = self.owner
         try:
-            return await self.database.fetch(statement, values, self.owner)
+            row = await self.database.fetch(statement, values, self.owner)
         except psycopg.Error as error:
             if await self.database.lacks_account(self.owner, error):
                 raise no_account() from None
             raise
+        if statement.writes:
+            self.database.on_write(self.owner)
+        return row
 
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]

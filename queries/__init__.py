@@ -4,7 +4,8 @@ A statement returns the response body as text: PostgreSQL writes the JSON of exa
 ``TaskPublic``. Values are bound by name; ``owner`` is bound by ``OwnerSession.fetch`` alone.
 """
 
-from queries.housekeeping import CLEAR_EXPIRED_KEYS, NO_ACCOUNT_ID, READY
+from queries.feed import CHANGES, SNAPSHOT, VERSIONS, Changes, Versions
+from queries.housekeeping import CLEAR_EXPIRED_KEYS, FORGET_DELETIONS, NO_ACCOUNT_ID, READY
 from queries.parts import answers, deletions, tasks, users
 from queries.reading import GET, LIST, Found, Page, Sort
 from queries.writing import (
@@ -23,19 +24,24 @@ from queries.writing import (
 )
 
 __all__ = [
+    "CHANGES",
     "CLEAR_EXPIRED_KEYS",
     "COMPLETE",
     "CREATE",
     "CREATE_ONCE",
     "DELETE",
     "DELETE_ALL",
+    "FORGET_DELETIONS",
     "GET",
     "LIST",
     "NO_ACCOUNT_ID",
     "READY",
+    "SNAPSHOT",
     "UPDATE",
     "UPDATE_ALL",
+    "VERSIONS",
     "Changed",
+    "Changes",
     "Count",
     "Created",
     "CreatedOnce",
@@ -43,6 +49,7 @@ __all__ = [
     "Found",
     "Page",
     "Sort",
+    "Versions",
     "answers",
     "deletions",
     "tasks",

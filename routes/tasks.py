@@ -8,6 +8,7 @@ import psycopg
 from fastapi import APIRouter, Body, Request
 from pydantic import TypeAdapter
 from pydantic_core import from_json
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 import queries
@@ -22,6 +23,15 @@ from schemas import Deleted, TaskComplete, TaskCreate, TaskPublic, TaskUpdate, U
 from statements import Statement
 
 router = APIRouter(prefix="/api/{user_id:path}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
+
+
+class NotChanges(StringConvertor):
+    """What may stand for a task's id: whatever is not the address of the changes, which are asked less often."""
+
+    regex = "(?!changes$)[^/]+"
+
+
+register_url_convertor("task", NotChanges())
 
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
@@ -55,7 +65,7 @@ async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
 
 
 @router.get(
-    "/{task_id}",
+    "/{task_id:task}",
     operation_id="getTask",
     response_model=TaskPublic,
     responses={**docs.WITH_ETAG, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
@@ -92,8 +102,8 @@ CHANGES: Any = {
 }
 
 
-@router.put("/{task_id}", operation_id="putTask", **CHANGES)
-@router.patch("/{task_id}", operation_id="updateTask", **CHANGES)
+@router.put("/{task_id:task}", operation_id="putTask", **CHANGES)
+@router.patch("/{task_id:task}", operation_id="updateTask", **CHANGES)
 async def update_task(session: OwnSession, request: Request, task_id: TaskId, task: TaskUpdate) -> Response:
     """Change the fields sent. With PUT too, what isn't sent stays, so nobody loses what they didn't know of."""
     return await _change(
@@ -114,7 +124,7 @@ async def complete_task(
 
 
 @router.delete(
-    "/{task_id}",
+    "/{task_id:task}",
     operation_id="deleteTask",
     status_code=204,
     response_class=Response,
@@ -127,6 +137,7 @@ async def delete_task(session: OwnSession, request: Request, task_id: TaskId) ->
     row = await session.fetch(queries.DELETE, task_id=task_id, if_match=tags)
     if not row.done:
         raise _not_done(row.found, tags)
+    session.database.clear()
     return Response(status_code=204)
 
 
@@ -157,6 +168,7 @@ async def update_tasks(session: OwnSession, change: TaskComplete, selected: Sele
 async def delete_tasks(session: OwnSession, selected: Selected) -> Deleted:
     """Delete all tasks that match the filter ("clear completed")."""
     count = await session.fetch(queries.DELETE_ALL, **selected.bound())
+    session.database.clear()
     return Deleted(deleted=count.number)
 
 
@@ -169,7 +181,7 @@ async def _create(
         if row.body is None:
             raise _too_many(session)
         return row.body, {}
-    session.database.clear_expired_keys()
+    session.database.clear()
     # Without defaults, or a field that is added one day would make retries look like other requests.
     meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
     fingerprint = hashlib.sha256(f"{operation} {meant}".encode()).hexdigest()

@@ -117,6 +117,8 @@ ANSWERS: dict[str, tuple[str, set[str], set[str]]] = {
     "updateTask": ("200", {"ETag"}, {"404", "412", "413", "415"}),
     "completeTask": ("200", {"ETag"}, {"404", "412", "413", "415"}),
     "deleteTask": ("204", set(), {"404", "412"}),
+    "listChanges": ("200", set(), {"410"}),
+    "streamChanges": ("200", set(), {"410"}),
     "updateTasks": ("200", set(), {"413", "415"}),
     "deleteTasks": ("200", set(), set()),
     "getReadiness": ("200", set(), {"503"}),
@@ -146,6 +148,8 @@ def test_operation_ids_make_good_function_names() -> None:
             "deleteTask",
             "updateTasks",
             "deleteTasks",
+            "listChanges",
+            "streamChanges",
             "getHealth",
             "getReadiness",
         ]

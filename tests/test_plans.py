@@ -19,7 +19,7 @@ TABLES = ["users", "tasks", "deletions", "idempotency_keys"]
 
 
 @pytest.fixture(scope="module")
-def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def connection(database_url: str, service: str) -> Iterator[psycopg.Connection[Any]]:  # noqa: ARG001 (which has made the tables)
     """A transaction, never committed, in which the table holds 1000 owners' tasks."""
     with psycopg.connect(database_url) as connection:
         for table in TABLES:
@@ -85,6 +85,22 @@ def test_a_table_is_read_by_an_index_on_the_owner_never_scanned(connection: psyc
         owner = "(id)" if node["Relation Name"] == "users" else "user_id"
         assert owner in condition, node
     assert reads or name == "CREATE"
+
+
+@pytest.mark.parametrize("name", ["CHANGES", "SNAPSHOT"])
+def test_a_page_of_changes_reads_its_tasks_by_their_keys(connection: psycopg.Connection[Any], name: str) -> None:
+    nodes = generic_plan(connection, STATEMENTS[name])
+    conditions = [node["Index Cond"] for node in nodes if "Index Cond" in node and node.get("Relation Name") == "tasks"]
+    assert any(re.search(r"\bid (=|>) ", condition) for condition in conditions), conditions
+
+
+def test_a_poll_that_finds_nothing_new_reads_the_owner_s_row_alone(connection: psycopg.Connection[Any]) -> None:
+    nodes = generic_plan(connection, queries.CHANGES)
+    everything = [node for node in nodes if node.get("Parent Relationship") == "Member"]
+    assert len(everything) == 2
+    for node in everything:  # of tasks, and of deletions
+        assert node["Node Type"] == "Result", node
+        assert "One-Time Filter" in node, node
 
 
 @pytest.mark.parametrize("name", ["LIST[created_at]", "LIST[-created_at]"])

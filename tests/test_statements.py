@@ -36,6 +36,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "list with everything": ("GET", "?completed=false&q=milk&sort=-title&limit=2&count=true", {}),
     "read": ("GET", "/{id}", {}),
     "read what is not there": ("GET", "/99999999", {}),
+    "changes": ("GET", "/changes?limit=1", {}),
     "create": ("POST", "", {"json": {"title": "x"}}),
     "create many": ("POST", "/batch", {"json": [{"title": "x"}, {"title": "y"}]}),
     "create once": ("POST", "", {"json": {"title": "x"}, "headers": {"Idempotency-Key": "{key}"}}),

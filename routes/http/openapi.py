@@ -45,15 +45,15 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _header_parameter(name: str, description: str, **more: Any) -> dict[str, Any]:
+def header_parameter(name: str, description: str, **more: Any) -> dict[str, Any]:
     parameter = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
     return {"parameters": [{**parameter, **more}]}
 
 
 # These are read where they are needed, so FastAPI doesn't know of them.
-IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.")
-IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.")
-IDEMPOTENCY_KEY = _header_parameter(
+IF_NONE_MATCH = header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.")
+IF_MATCH = header_parameter("If-Match", "Change the task only while it has this ETag.")
+IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
     "1 to 255 visible ASCII characters, new for each task you mean to make. "
     "Sent again within 24 hours, it gets the first answer again.",
