@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import queries
 from db import Database
 from problems import Unavailable
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 MOST_STREAMS = 5000
@@ -126,14 +129,18 @@ class Live:
 
     async def _poll(self) -> None:
         while self._listeners:
-            with contextlib.suppress(Unavailable):  # the next one will do
+            try:
                 row = await self._database.fetch(queries.VERSIONS, {"owners": list(self._listeners)})
                 self._compare(json.loads(row.versions or "{}"))
+            except Unavailable:
+                pass  # the next one will do
+            except Exception:  # a bug, but streams to which nothing comes would be worse
+                logger.exception("Streams are not told of what other workers write")
             await asyncio.sleep(POLL_SECONDS)
         self._polling = None
 
     def _compare(self, versions: dict[str, str]) -> None:
-        for owner, version in versions.items():
-            for listener in self._listeners.get(owner, ()):
-                if listener.version != version:
+        for owner, listeners in self._listeners.items():
+            for listener in listeners:
+                if listener.version != versions.get(owner):
                     listener.wake()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,3 +224,21 @@ def test_sigterm_ends_all_streams_first(database_url: str, tmp_path: Path, worke
         service.process.wait(5)
         assert time.monotonic() - started < 5
     assert "Traceback" not in service.output
+
+
+def test_a_client_that_takes_nothing_is_left(
+    own_app: FastAPI, own_client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SEND_SECONDS", 0.2)
+    user = User(own_client)
+    for _ in range(6):
+        user.send("POST", "/batch", json=[{"title": "x", "description": "y" * 1000}] * 1000)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((own_client.base_url.host, own_client.base_url.port))
+        head = (
+            f"GET {user.path}{STREAM}?limit=1000 HTTP/1.1\r\nHost: x\r\nAuthorization: {user.headers['Authorization']}"
+        )
+        deaf.sendall(f"{head}\r\n\r\n".encode())
+        wait_until(lambda: own_app.state.live._listeners)
+        wait_until(lambda: not own_app.state.live._listeners)
