@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/{user_id:path}/tasks", tags=["tasks"], route_cla
 
 
 class NotChanges(StringConvertor):
-    """What may stand for a task's id: whatever is not the address of the changes, which are asked less often."""
+    """What stands for a task's id: all but ``changes``, whose routes so come after those that are asked more often."""
 
     regex = "(?!changes$)[^/]+"
 
@@ -35,6 +35,9 @@ register_url_convertor("task", NotChanges())
 
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
+OVER_QUOTA: dict[int | str, dict[str, Any]] = {
+    403: docs.problem("The token belongs to another user, or the user would have too many tasks.")
+}
 
 
 @router.get(
@@ -84,7 +87,7 @@ async def get_task(session: OwnSession, task_id: TaskId) -> Response:
     operation_id="createTask",
     status_code=201,
     response_model=TaskPublic,
-    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED},
+    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_task(session: OwnSession, request: Request, task: TaskCreate) -> Response:
@@ -146,7 +149,7 @@ async def delete_task(session: OwnSession, request: Request, task_id: TaskId) ->
     operation_id="createTasks",
     status_code=201,
     response_model=list[TaskPublic],
-    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED},
+    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_tasks(
