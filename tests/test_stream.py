@@ -27,9 +27,9 @@ STREAM = "/changes/stream"
 
 @contextlib.contextmanager
 def stream(user: User, **options: Any) -> Iterator[Iterator[tuple[str, str]]]:
-    """The fields of a stream's lines, and their values."""
+    """The fields of a stream's lines, and their values; where nothing comes, not even a heartbeat is waited for."""
     headers = {**user.headers, **options.pop("headers", {})}
-    with user.client.stream("GET", user.path + STREAM, headers=headers, **options) as response:
+    with user.client.stream("GET", user.path + STREAM, headers=headers, timeout=10, **options) as response:
         assert response.status_code == 200
         assert response.headers["Content-Type"].startswith("text/event-stream")
         yield lines(response)
