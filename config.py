@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start again
-OWN_TABLES = {"alembic_version", "idempotency_keys", "tasks", "users"}
+OWN_TABLES = {"alembic_version", "deletions", "idempotency_keys", "tasks", "users"}
 SHORTEST_SECRET = 32  # bytes, as RFC 7518 (section 3.2) asks of an HS256 key
 FEWEST_CHARACTERS = 8
 NEAR = 0.885  # LOG_LEVAL is as near as that to LOG_LEVEL, DATABASE_USER isn't to DATABASE_URL
@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
+    max_tasks: int = Field(100_000, ge=1, le=2**31 - 1)
     rate_limit: Annotated[str, AfterValidator(_rate_limit)] | None = None
     rate_limit_store: Annotated[str, AfterValidator(_store)] = "memory://"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"

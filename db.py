@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -25,7 +25,7 @@ HEALING_SECONDS = 1.0
 CHECK_SECONDS = 1.0
 # Before a statement that the server has rolled back is run again: whoever was in its way goes first.
 RETRY_PAUSES = (0.0, 0.02, 0.1)
-KEY_SECONDS = 24 * 3600.0 + 60
+KEPT_SECONDS = 24 * 3600.0 + 60  # idempotency keys; deletions are kept longer, but needn't go at once
 CLEARING_SECONDS = 3600.0
 CLEARING_AGAIN_SECONDS = 60.0
 
@@ -37,13 +37,17 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.max_tasks = settings.max_tasks
+        """How many tasks a user may have."""
+        self.on_write: Callable[[str], None] = lambda _owner: None
+        """Called with an owner after each change of theirs."""
         self._embedded: EmbeddedServer | None = None
         self._not_ready = "The database is not ready yet."
         self._checking = asyncio.Lock()
         self._checked: tuple[float, Unavailable | None] = (0.0, None)
         self._healing: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
-        self._last_key = 0.0
+        self._last_write = 0.0
         self._connections: Connections
         self.engine: AsyncEngine
         """For sessions: a transaction each, on connections of the same supply."""
@@ -147,28 +151,32 @@ class Database:
         if problem:
             raise Unavailable(problem.detail)
 
-    def keys_are_used(self) -> None:
-        """See to it that what idempotency keys leave behind is cleared, so that nobody has to schedule it."""
-        self._last_key = time.monotonic()
+    def written(self, owner: str) -> None:
+        """See to it that an owner's streams are told of a change, and that what it leaves behind is cleared in time."""
+        self.on_write(owner)
+        self._last_write = time.monotonic()
         if self._clearing is None or self._clearing.done():
             self._clearing = asyncio.create_task(self._clear_regularly())
 
     async def _clear_regularly(self) -> None:
-        """Every hour in which keys came, and once when the last of them have expired. Then an idle database is left."""
+        """Every hour in which somebody wrote, and once when the last keys have expired: the database may sleep then."""
         over = False
         while not over:
-            idle = time.monotonic() - self._last_key
-            over = idle > KEY_SECONDS
-            cleared = not (over or idle < CLEARING_SECONDS) or await self._clear_expired_keys()
+            idle = time.monotonic() - self._last_write
+            over = idle > KEPT_SECONDS
+            cleared = not (over or idle < CLEARING_SECONDS) or await self._clear()
             over &= cleared
             await asyncio.sleep(CLEARING_SECONDS if cleared else CLEARING_AGAIN_SECONDS)
 
-    async def _clear_expired_keys(self) -> bool:
+    async def _clear(self) -> bool:
         try:
-            while (await self.fetch(queries.CLEAR_EXPIRED_KEYS, {})).number:
-                pass
+            for statement in (queries.CLEAR_EXPIRED_KEYS, queries.FORGET_DELETIONS):
+                while (await self.fetch(statement, {})).number:
+                    pass
         except (Unavailable, psycopg.Error) as error:
-            logger.warning("Old idempotency keys are not cleared yet: %s", getattr(error, "detail", first_line(error)))
+            logger.warning(
+                "Old keys and deletions are not cleared yet: %s", getattr(error, "detail", first_line(error))
+            )
             return False
         return True
 
@@ -181,7 +189,7 @@ class Database:
             logger.warning("Waiting for the database: %s", first_line(error))
             return False
         self._not_ready = ""
-        self.keys_are_used()  # perhaps by an earlier process
+        self.written("")  # perhaps by an earlier process
         return True
 
     async def _migrate_when_back(self) -> None:

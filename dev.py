@@ -52,7 +52,7 @@ def sql() -> str:
 
 
 def statements() -> Iterator[tuple[str, UnownedStatement[Any]]]:
-    """What ``queries.py`` defines, in its order."""
+    """What ``queries`` has, in its order."""
     for name, value in vars(queries).items():
         named = {f'{name}["{key}"]': item for key, item in value.items()} if isinstance(value, dict) else {name: value}
         yield from ((key, item) for key, item in named.items() if isinstance(item, UnownedStatement))

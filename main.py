@@ -13,17 +13,19 @@ from auth.secret import is_made_up
 from auth.tokens import Authenticator
 from config import Settings, load_settings
 from db import Database
+from live import Live
 from logs import AccessLog, configure_logging
 from middleware.errors import ErrorMiddleware, add_error_handlers
 from middleware.head import HeadMiddleware
 from middleware.requests import RequestMiddleware
 from middleware.startup import StartupMiddleware
-from routes import docs, health, tasks
+from routes import changes, docs, health, tasks
 from routes.http.document import ABOUT, complete_document
 
 READABLE_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"]
 READABLE_HEADERS += ["X-Request-Id", "X-Total-Count"]
-SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
+SENDABLE_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"]
+SENDABLE_HEADERS += ["Last-Event-ID", "X-Request-Id"]
 UNGUARDED = (
     "Not started by serve.py: a proxy must stand in front that limits the size of headers, slow clients and the number "
     "of connections, and passes on no Upgrade and no trailers."
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings) -> FastAPI:
     """Build the service. Nothing is opened before its lifespan starts."""
     database = Database(settings)
+    live = Live(database)
+    database.on_write = live.wake
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,10 +54,12 @@ def create_app(settings: Settings) -> FastAPI:
                 gc.set_threshold(50_000, 50, 1000)
                 if "edge.protocol" not in sys.modules:
                     logger.warning(UNGUARDED)
-                yield
+                with live.running():
+                    yield
 
     app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None)
     app.state.database = database
+    app.state.live = live
     app.state.gives_tokens = is_made_up(settings)
     # The last added is the outermost.
     app.add_middleware(ErrorMiddleware)
@@ -70,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(StartupMiddleware)
     add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
-    app.router.routes.extend([*tasks.router.routes, *health.router.routes, *docs.router.routes])
+    app.router.routes.extend([*tasks.router.routes, *health.router.routes, *changes.router.routes, *docs.router.routes])
     if app.state.gives_tokens:
         app.router.routes.extend(docs.development.routes)
     complete_document(app)

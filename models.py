@@ -15,6 +15,13 @@ class User(SQLModel, table=True):
     __tablename__ = "users"
 
     id: str = Field(primary_key=True)
+    # Of the newest change to their tasks: every writer takes this row first (see queries/stamps.py). Who changes
+    # tasks by hand has to write it, too, and an updated_at of the same moment.
+    changed_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+    # Later deletions are all known, earlier ones may be forgotten. Made later than changed_at and all tokens of the
+    # feed are void, as they must be after a restore.
+    known_since: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+    task_count: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class Owned(SQLModel):
@@ -46,3 +53,12 @@ class IdempotencyKey(Owned, table=True):
     fingerprint: str
     response: str
     created_at: datetime = Field(index=True, sa_column_kwargs={"server_default": func.now()})
+
+
+class Deletion(Owned, table=True):
+    """That a task was deleted, and when: nothing else of it is kept, and this for 30 days."""
+
+    __tablename__ = "deletions"
+
+    deleted_at: datetime = Field(primary_key=True)
+    id: int = Field(primary_key=True, sa_type=BigInteger)

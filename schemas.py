@@ -155,3 +155,22 @@ class Deleted(BaseModel):
     """How many tasks were deleted."""
 
     deleted: int = Field(ge=0, examples=[3])
+
+
+EXAMPLE_SINCE = "Zy1tYWRlLXVwWyIyMDI2LTExLTIzVDEwOjAwOjAwLjAwMDAwMFoiLDE3LGZhbHNlXQ"
+
+
+class Changes(BaseModel):
+    """A page of what has changed: store ``changed`` by id, drop ``deleted``, and ask again with ``next``."""
+
+    changed: list[TaskPublic]
+    deleted: list[int] = Field(
+        description="Ids of deleted tasks, also of some that you may never have seen.", examples=[[17, 23]]
+    )
+    next: str = Field(
+        description="What to send as since, the next time.",
+        examples=[EXAMPLE_SINCE],
+    )
+    more: bool = Field(
+        description="Ask on at once; when it is false, you have the state of one moment.", examples=[False]
+    )

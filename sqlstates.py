@@ -8,8 +8,9 @@ import psycopg
 
 from problems import Unavailable
 
-# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure.
-ROLLED_BACK = {"57P01", "40P01", "40001"}
+# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure, and the NULL by
+# which CREATE_ONCE undoes itself where its key was just being taken.
+ROLLED_BACK = {"57P01", "40P01", "40001", "23502"}
 # What making an owner's row fails with where BETTER_AUTH_USER_TABLE has no account for it, or can't have one: the
 # reference finds nothing, or the id is no value of the account's type.
 NO_ACCOUNT = {"23503", "22P02", "22003"}

@@ -56,8 +56,10 @@ class Statement(Prepared[Row]):
     """
 
     def __init__(self, expression: Any, row: type[Row]) -> None:
-        for part in visitors.iterate(expression):
+        parts = list(visitors.iterate(expression))
+        for part in parts:
             _check(part)
+        self.writes = any(isinstance(part, sa.UpdateBase) for part in parts)
         super().__init__(expression, row)
 
 

@@ -54,22 +54,27 @@ class OwnerSession(AsyncSession):
             Problem: 401, the owner's account is gone (with BETTER_AUTH_USER_TABLE).
         """
         if not isinstance(statement, Statement):
-            raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.py.")
+            raise TypeError("fetch runs a Statement, which is bound to its owner: build one in queries.")
         values[OWNER.key] = self.owner
         within = None
         if "sync_session" in vars(self) and self.in_transaction():
             await self.flush()
             within = await self.run_sync(OwnerBoundSession.driver_connection)  # type: ignore[arg-type]
+            self.sync_session.only_reads &= not statement.writes
         try:
-            return await self._database.fetch(statement, values, self.owner, within)
+            row = await self._database.fetch(statement, values, self.owner, within)
         except psycopg.Error as error:
             if await self._database.lacks_account(self.owner, error):
                 raise no_account() from None
             raise
+        if statement.writes and not within:
+            self._database.written(self.owner)
+        return row
 
-    def keys_are_used(self) -> None:
-        """See ``Database.keys_are_used``."""
-        self._database.keys_are_used()
+    @property
+    def max_tasks(self) -> int:
+        """How many tasks the owner may have."""
+        return self._database.max_tasks
 
     @cached_property
     def sync_session(self) -> OwnerBoundSession:  # type: ignore[override]
@@ -77,7 +82,7 @@ class OwnerSession(AsyncSession):
             raise RuntimeError("The session has ended with its route: read what the answer needs before you return.")
         self._database.check_migrated()
         self._closing.push_async_callback(self._finish)
-        session = OwnerBoundSession(self.owner, self._database.engine.sync_engine)
+        session = OwnerBoundSession(self.owner, self._database)
         self._assign_proxied(session)
         return session
 

@@ -3,17 +3,18 @@
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import visitors
 from sqlmodel import Session
 
+from auth import stamps
 from connections import Connection
-from models import Owned, User
+from db import Database
+from models import Owned, Task
 from problems import no_account
 from sqlstates import NO_ACCOUNT, sqlstate
-from statements import parts_outside_selects, raw_sql, written_columns
+from statements import OWNER, parts_outside_selects, raw_sql, written_columns
 
 
 class ForbiddenError(TypeError):
@@ -23,17 +24,19 @@ class ForbiddenError(TypeError):
 class OwnerBoundSession(Session):
     """A SQLModel session for ``owner`` alone."""
 
-    def __init__(self, owner: str, engine: sa.Engine) -> None:
+    def __init__(self, owner: str, database: Database) -> None:
         # Not expired by a commit: what is read again then, without an await, can't be in asyncio.
-        super().__init__(engine, expire_on_commit=False, close_resets_only=False)
+        super().__init__(database.engine.sync_engine, expire_on_commit=False, close_resets_only=False)
         self.owner = owner
+        self.max_tasks = database.max_tasks
+        self.tell = database.written
         self.only_reads = True
         self.is_writing = False
 
-    def join_owners(self) -> None:
-        """Make the owner's row, which every other row of theirs refers to."""
+    def run(self, statement: sa.Executable, **values: Any) -> sa.CursorResult[Any]:
+        """Run what is made as the statements of ``queries`` are, with its owner in it."""
         try:
-            super().connection().execute(upsert(User).values(id=self.owner).on_conflict_do_nothing())
+            return super().connection().execute(statement, {OWNER.key: self.owner, **values})
         except DBAPIError as error:
             if sqlstate(error) in NO_ACCOUNT:
                 raise no_account() from None
@@ -75,6 +78,8 @@ def _bind_statement(state: ORMExecuteState) -> sa.Result[Any] | None:
         state.statement = state.statement.options(mine)
     if state.is_select:
         return None
+    if state.bind_mapper is sa.inspect(Task):
+        stamps.stamp_statement(state)
     session.only_reads, session.is_writing = False, True
     try:
         return state.invoke_statement()
@@ -105,8 +110,13 @@ def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
             raise ForbiddenError(
                 "A value can't be an expression, which nothing would bind to the owner: read it first."
             )
-    if session.new:
-        session.join_owners()
+    stamps.stamp_objects(session)
+
+
+@sa.event.listens_for(OwnerBoundSession, "after_commit")
+def _tell(session: OwnerBoundSession) -> None:
+    if not session.only_reads:
+        session.tell(session.owner)
 
 
 def check(statement: Any) -> None:
@@ -122,6 +132,8 @@ def check(statement: Any) -> None:
         match part:
             case sa.ColumnClause(is_literal=True) if part.name != "*":
                 raise ForbiddenError("literal_column() can't be bound to the owner: use entities, as in select(Task).")
+            case sa.Update() | sa.Delete() if part is not statement:
+                raise ForbiddenError("UPDATE and DELETE can't stand in another statement: run them by themselves.")
             case sa.Insert():
                 raise ForbiddenError("insert() can't be bound to the owner: use add(Task(…)).")
             case sa.Select() | sa.Update() | sa.Delete():

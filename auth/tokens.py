@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.utils import base64url_decode, base64url_encode
@@ -29,11 +29,18 @@ TYPES = {"jwt", "at+jwt"}
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
+class Verified(NamedTuple):
+    """Whom a token was issued for, and until when it is accepted."""
+
+    owner: str
+    expires: float
+
+
 class Authenticator:
     """Verifies bearer tokens and remembers those that verified, never past their expiry."""
 
     def __init__(self, settings: Settings) -> None:
-        self._remembered: dict[bytes, tuple[str, float]] = {}
+        self._remembered: dict[bytes, Verified] = {}
         self.keys: Keys
         if settings.better_auth_url:
             self.keys = KeySet(settings, on_change=self._remembered.clear)
@@ -42,7 +49,11 @@ class Authenticator:
         self.limit = RateLimit(settings.rate_limit, settings.rate_limit_store) if settings.rate_limit else None
 
     async def owner(self, connection: HTTPConnection) -> str:
-        """The user id that the request's token was issued for.
+        """The user id that the request's token was issued for. Raises as ``verified``."""
+        return (await self.verified(connection)).owner
+
+    async def verified(self, connection: HTTPConnection) -> Verified:
+        """What the request's token says, which must hold at this moment.
 
         Raises:
             Problem: 401, with a sentence that tells an expired token from an invalid one.
@@ -54,21 +65,21 @@ class Authenticator:
         if len(headers) > 1 or scheme.lower() != b"bearer" or not token:
             raise unauthorized("Send one Authorization header: Bearer, a space, and the token.")
         digest = hashlib.sha256(token).digest()
-        owner, expires = self._remembered.get(digest, ("", 0.0))
-        if expires > time.time():
-            return owner
+        remembered = self._remembered.get(digest)
+        if remembered and remembered.expires > time.time():
+            return remembered
         try:
-            owner, expires = await self._verify(token)
+            verified = await self._verify(token)
         except jwt.ExpiredSignatureError:
             raise unauthorized("The token has expired.", "invalid_token") from None
         except (jwt.PyJWTError, InvalidToken, ValueError, TypeError, ArithmeticError, RecursionError):
             raise unauthorized("The token is not valid.", "invalid_token") from None
         if len(self._remembered) >= REMEMBERED_TOKENS:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[digest] = (owner, expires)
-        return owner
+        self._remembered[digest] = verified
+        return verified
 
-    async def _verify(self, token: bytes) -> tuple[str, float]:
+    async def _verify(self, token: bytes) -> Verified:
         if len(token) > LONGEST_TOKEN or not COMPACT_JWS.fullmatch(text := token.decode("latin-1")):
             raise InvalidToken("not a compact JWS")
         if any(base64url_encode(base64url_decode(part)) != part for part in token.split(b".")):
@@ -79,7 +90,7 @@ class Authenticator:
             raise InvalidToken("not a plain signed token")
         claims = await self.keys.verify(text)
         check_dates(claims)
-        return user_id(claims), claims["exp"] + CLOCK_SKEW
+        return Verified(user_id(claims), claims["exp"] + CLOCK_SKEW)
 
 
 def check_dates(claims: Mapping[str, Any]) -> None:

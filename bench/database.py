@@ -24,7 +24,7 @@ PLAIN = """CREATE TABLE tasks (
     updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, id))"""
 """The peers' table: the service's columns and key, without what else its schema has."""
 _OWNER = f"CASE WHEN i % {OWNERS} = 0 THEN '{OWNER}' ELSE 'other' || i % {OWNERS} END"
-USERS = f"INSERT INTO users (id) SELECT {_OWNER} FROM generate_series(1, {OWNERS}) AS i"
+USERS = f"INSERT INTO users (id, task_count) SELECT {_OWNER}, {TASKS // OWNERS} FROM generate_series(1, {OWNERS}) AS i"
 FILL = [
     f"""INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at)
         SELECT {_OWNER}, i, 'Task number ' || i, '{DESCRIPTION}', i % 3 = 0, t, t

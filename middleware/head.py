@@ -15,7 +15,9 @@ class HeadMiddleware:
             return
 
         async def send_head(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            if message["type"] == "http.response.start":  # the whole answer, also where the body would never end
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
 
         # A copy: the server reads its own, to expect no body.
         as_get = {**scope, "method": "GET"}

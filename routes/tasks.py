@@ -7,13 +7,14 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Body, Request
 from pydantic import TypeAdapter
 from pydantic_core import from_json
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 import queries
 from auth.owner import OwnerSession, OwnSession
-from problems import Problem, Unavailable
+from problems import Problem
 from routes.http import openapi as docs
-from routes.http.conditions import idempotency_key, if_match
+from routes.http.conditions import IfMatch, idempotency_key, if_match
 from routes.http.cursor import decode_cursor, encode_cursor
 from routes.http.parameters import ListParameters, ListQuery, Selected, TaskId
 from routes.owned import OwnedRoute
@@ -22,8 +23,24 @@ from statements import Statement
 
 router = APIRouter(prefix="/api/{user_id:owner}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
 
+
+class TaskSegment(StringConvertor):
+    """What stands for a task's id: all but the names beside it, whose routes may so come in any order."""
+
+    regex = "(?!(?:batch|changes)$)[^/]+"
+
+
+register_url_convertor("task", TaskSegment())
+
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
+OVER_QUOTA: dict[int | str, dict[str, Any]] = {
+    403: docs.problem(
+        403,
+        "The token belongs to another user, or the user would have too many tasks.",
+        "A user may have at most 100000 tasks.",
+    )
+}
 
 
 @router.get(
@@ -54,7 +71,7 @@ async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
 
 
 @router.get(
-    "/{task_id}",
+    "/{task_id:task}",
     operation_id="getTask",
     response_model=TaskPublic,
     responses={**docs.READ, **docs.NOT_MODIFIED, **docs.NO_SUCH_TASK},
@@ -73,7 +90,7 @@ async def get_task(session: OwnSession, task_id: TaskId) -> Response:
     operation_id="createTask",
     status_code=201,
     response_model=TaskPublic,
-    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED},
+    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_task(session: OwnSession, request: Request, task: TaskCreate) -> Response:
@@ -91,8 +108,8 @@ CHANGES: Any = {
 }
 
 
-@router.put("/{task_id}", operation_id="putTask", **CHANGES)
-@router.patch("/{task_id}", operation_id="updateTask", **CHANGES)
+@router.put("/{task_id:task}", operation_id="putTask", **CHANGES)
+@router.patch("/{task_id:task}", operation_id="updateTask", **CHANGES)
 async def update_task(session: OwnSession, request: Request, task_id: TaskId, task: TaskUpdate) -> Response:
     """Change the fields sent. With PUT too, what isn't sent stays, so nobody loses what they didn't know of."""
     return await _change(
@@ -113,7 +130,7 @@ async def complete_task(
 
 
 @router.delete(
-    "/{task_id}",
+    "/{task_id:task}",
     operation_id="deleteTask",
     status_code=204,
     response_class=Response,
@@ -134,7 +151,7 @@ async def delete_task(session: OwnSession, request: Request, task_id: TaskId) ->
     operation_id="createTasks",
     status_code=201,
     response_model=list[TaskPublic],
-    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED},
+    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_tasks(
@@ -162,30 +179,33 @@ async def delete_tasks(session: OwnSession, selected: Selected) -> Deleted:
 async def _create(
     session: OwnerSession, operation: str, new: list[TaskCreate], key: str | None
 ) -> tuple[str, dict[str, str]]:
-    new_tasks = NewTasks.dump_json(new).decode()
+    values = {"new_tasks": NewTasks.dump_json(new).decode(), "most_tasks": session.max_tasks}
     if key is None:
-        row = await session.fetch(queries.CREATE, new_tasks=new_tasks)
+        row = await session.fetch(queries.CREATE, **values)
+        if row.body is None:
+            raise _too_many(session)
         return row.body, {}
-    session.keys_are_used()
     # Without defaults, or a field that is added one day would make retries look like other requests.
     meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
     fingerprint = hashlib.sha256(f"{operation} {meant}".encode()).hexdigest()
-    for _ in range(3):
-        answer = await session.fetch(
-            queries.CREATE_ONCE, new_tasks=new_tasks, idempotency_key=key, fingerprint=fingerprint
-        )
+    values |= {"idempotency_key": key, "fingerprint": fingerprint}
+    for _ in range(2):  # one with the same key may just have taken the last places: then its answer is there now
+        answer = await session.fetch(queries.CREATE_ONCE, **values)
         if answer.body:
             return answer.body, {}
         if answer.replay and answer.same:
             return answer.replay, {"Idempotency-Replayed": "true"}
         if answer.replay:
             raise Problem(422, "This Idempotency-Key was used for another request. Take a new key.")
-        # The same key was just being claimed: its transaction has ended now, so ask again.
-    raise Unavailable("A request with this Idempotency-Key is still running.")
+    raise _too_many(session)
+
+
+def _too_many(session: OwnerSession) -> Problem:
+    return Problem(403, f"A user may have at most {session.max_tasks} tasks.")
 
 
 async def _change(
-    session: OwnerSession, statement: Statement[queries.Changed], task_id: int, tags: list[str] | None, **values: Any
+    session: OwnerSession, statement: Statement[queries.Changed], task_id: int, tags: IfMatch, **values: Any
 ) -> Response:
     row = await session.fetch(statement, task_id=task_id, if_match=tags, **values)
     if row.body is None:
@@ -193,7 +213,7 @@ async def _change(
     return _answer(row.body)
 
 
-def _not_done(found: bool, tags: list[str] | None) -> Problem:
+def _not_done(found: bool, tags: IfMatch) -> Problem:
     if found and tags is not None:
         return Problem(412, "The task has changed since you read it. Read it again, then decide.")
     return _no_such_task()

@@ -113,7 +113,7 @@ def test_a_deadlock_is_no_error(database_url: str) -> None:
             rival.execute("UPDATE tasks SET title = 'rival' WHERE user_id = %s AND id = %s", [user.id, second["id"]])
             bulk = threads.submit(user.send, "PATCH", "?all=true", json={"completed": True})
             waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%only_ids%%' OR "
-            waiting += "wait_event = 'transactionid' AND query LIKE 'WITH changed%%'"
+            waiting += "wait_event = 'transactionid' AND query LIKE 'WITH stamp%%'"
             with psycopg.connect(database_url, autocommit=True) as observer:
                 wait_until(lambda: observer.execute(waiting).fetchone())
             rival.execute("UPDATE tasks SET title = 'rival' WHERE user_id = %s AND id = %s", [user.id, first["id"]])

@@ -187,7 +187,7 @@ def test_an_idle_database_is_left_when_the_last_key_has_expired(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "CLEARING_SECONDS", 0.02)
-    monkeypatch.setattr(db, "KEY_SECONDS", 0.1)
+    monkeypatch.setattr(db, "KEPT_SECONDS", 0.1)
 
     async def play() -> None:
         async with db.Database(settings_for(empty_database)) as database:

@@ -13,7 +13,7 @@ LAYERS = [
     "statements",
     "queries connections sqlstates migrations",
     "db",
-    "auth",
+    "auth live",
     "middleware routes.http",
     "edge",
     "routes",

@@ -62,7 +62,7 @@ def test_a_route_gets_the_database_from_its_owner_s_session(name: str) -> None:
 # What a module of routes never has, since it leads around the session, or makes a statement anew for each request.
 AROUND = {
     r"\bstate\.database(?!\.check\(\))|\.database\.fetch\b": "take session: OwnSession, and let it fetch",
-    r"\b(Unowned)?Statement\(": "build it once, in queries.py",
+    r"\b(Unowned)?Statement\(": "build it once, in queries",
     r"^ *(import|from) (psycopg|connections|db)\b": "take session: OwnSession, and use that",
 }
 

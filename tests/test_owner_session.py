@@ -163,6 +163,8 @@ REFUSED: dict[str, Any] = {
     "text in a condition": select(Task).where(text("true")),
     "text as entities": select(Task).from_statement(text("SELECT * FROM tasks")),
     "a literal": select(Task.id, literal_column("(SELECT max(title) FROM tasks)")),
+    "an update within a query": select(update(Task).values(title="x").returning(ids).cte("changed")),
+    "a delete within a query": select(func.count()).select_from(delete(Task).returning(ids).cte("gone")),
     "an insert": insert(Task).values(user_id="mallory", title="x"),
     "an insert into a table": insert(tasks).values(user_id="mallory", title="x"),
     "a delete by an alias": delete(Other),

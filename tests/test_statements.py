@@ -60,7 +60,7 @@ def test_an_operation_is_one_statement_and_one_round_trip(
     if spelt and not ONE_STATEMENT.fullmatch(spelt):
         pytest.fail(
             f"{sent.name} takes more than one round trip to the database ({spelt}): make it one statement in "
-            "queries.py (a CTE joins several), or one transaction of the session.",
+            "queries (a CTE joins several), or one transaction of the session.",
             pytrace=False,
         )
 
@@ -171,5 +171,5 @@ def test_a_filter_filters_wherever_it_is_taken(field: str) -> None:
         statement: Statement[Any] = getattr(queries, name, None) or queries.LIST[name]
         assert f"%(only_{field})s" in statement.sql.decode(), (
             f"{name} doesn't know the filter {field}, and would touch all tasks: "
-            f'bind "only_{field}" in queries.py, and add its condition to ``matching``.'
+            f'bind "only_{field}" in queries/filters.py, and add its condition to ``matching``.'
         )

@@ -75,7 +75,8 @@ def _application(fetch: Fetch) -> FastAPI:
 
     @router.post("", response_model=TaskPublic, status_code=201)
     async def create_task(session: OwnSession, task: TaskCreate) -> Response:
-        tasks = await fetch("create", {"owner": session.owner, "new_tasks": f"[{task.model_dump_json()}]"})
+        values = {"owner": session.owner, "new_tasks": f"[{task.model_dump_json()}]", "most_tasks": 100_000}
+        tasks = await fetch("create", values)
         return answer(tasks[1:-1], 201)
 
     @router.get("/{task_id}", response_model=TaskPublic)

@@ -1,11 +1,13 @@
 """Request headers that make a request conditional (RFC 9110, section 13) or safe to repeat."""
 
 import re
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from problems import bad_request
+from routes.http.opaque import moment_of
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Each blank can be matched in one way only: no header makes this slow.
@@ -15,10 +17,14 @@ BARE_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 QUOTED_KEY = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
-def if_match(request: Request) -> list[str] | None:
-    """The tags one of which the task must have; None where any version will do.
+IfMatch = list[datetime] | None
+"""The moments of change one of which the task must have; None where any version will do."""
 
-    A weak tag never matches here (RFC 9110, 13.1.1).
+
+def if_match(request: Request) -> IfMatch:
+    """What ``If-Match`` asks for.
+
+    A weak tag never matches here (RFC 9110, 13.1.1), and neither does one that no task can have.
 
     Raises:
         Problem: 400, the header is malformed.
@@ -29,7 +35,8 @@ def if_match(request: Request) -> list[str] | None:
         return None
     if not ETAG_LIST.fullmatch(text):
         raise bad_request("/header/If-Match", 'Send * or entity tags, each in quotes: "…", "…".')
-    return [tag for weak, tag in ETAG.findall(text) if not weak]
+    moments = (moment_of(tag) for weak, tag in ETAG.findall(text) if not weak)
+    return [moment for moment in moments if moment]
 
 
 def revalidated(request: Request, response: Response) -> Response:

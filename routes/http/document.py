@@ -20,11 +20,13 @@ The backend of a todo frontend. Each user has their own tasks under `/api/{user_
 
 Send a bearer token with every request; `user_id` is the user it was issued for. An error is always
 `application/problem+json` (RFC 9457), whose `detail` is a sentence for people. Lists come in pages: follow the `Link`
-header. To edit safely, send back a task's `ETag` as `If-Match`; to retry safely, send an `Idempotency-Key`.""",
+header. To edit safely, send back a task's `ETag` as `If-Match`; to retry safely, send an `Idempotency-Key`. To keep a
+copy of the tasks, follow their changes.""",
     "contact": {"name": "The maintainers of the Task API"},
     "servers": [{"url": "/", "description": "This service"}],
     "openapi_tags": [
         {"name": "tasks", "description": "The tasks of one user."},
+        {"name": "changes", "description": "What has changed since you last asked: what a copy of the tasks follows."},
         {"name": "health", "description": "For whoever runs the service: is it alive, and is it ready?"},
     ],
 }

@@ -95,16 +95,16 @@ KEY_REUSED: Answers = {
 NOT_MODIFIED: Answers = {304: {"description": "Still the version in If-None-Match.", "headers": {"ETag": ETAG}}}
 
 
-def _header_parameter(name: str, description: str, example: str, **schema: Any) -> dict[str, Any]:
+def header_parameter(name: str, description: str, example: str, **schema: Any) -> dict[str, Any]:
     # The example stands in the schema: on the parameter, /docs would fill it in and send it.
     described = {"name": name, "in": "header", "required": False, "description": description}
     return {"parameters": [{**described, "schema": {"type": "string", **schema, "examples": [example]}}]}
 
 
 # These are read where they are needed, so FastAPI doesn't know of them.
-IF_NONE_MATCH = _header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.", f'"{VERSION}"')
-IF_MATCH = _header_parameter("If-Match", "Change the task only while it has this ETag.", f'"{VERSION}"', pattern=TAGS)
-IDEMPOTENCY_KEY = _header_parameter(
+IF_NONE_MATCH = header_parameter("If-None-Match", "Answer 304 without a body while this is the ETag.", f'"{VERSION}"')
+IF_MATCH = header_parameter("If-Match", "Change the task only while it has this ETag.", f'"{VERSION}"', pattern=TAGS)
+IDEMPOTENCY_KEY = header_parameter(
     "Idempotency-Key",
     "1 to 255 visible ASCII characters, new for each task you mean to make. "
     "Sent again within 24 hours, it gets the first answer again.",
