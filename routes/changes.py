@@ -37,10 +37,7 @@ class ChangesParameters(BaseModel):
     """One page of changes."""
 
     since: str | None = Field(
-        None,
-        max_length=LONGEST,
-        description="The next of the page before; without it, everything.",
-        examples=[EXAMPLE_SINCE],
+        None, max_length=LONGEST, description="The next of the page before; without it, everything."
     )
     limit: PlainInteger = Field(
         100, ge=1, le=1000, description="How many tasks and ids a page has at most.", examples=[50]

@@ -39,8 +39,8 @@ def parts(document: Any) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("parameter", PARAMETERS)
 def test_a_parameter_has_an_example_and_is_never_null(parameter: dict[str, Any]) -> None:
     schema = parameter["schema"]
-    # A cursor can't be made up.
-    assert "example" in parameter or "examples" in schema or parameter["name"] == "cursor"
+    # A cursor, or a token of changes, can't be made up.
+    assert "example" in parameter or "examples" in schema or parameter["name"] in {"cursor", "since"}
     assert schema["type"] in {"string", "integer", "boolean"}
     assert parameter["description"]
 

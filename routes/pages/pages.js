@@ -15,6 +15,10 @@ function showDocs() {
     persistAuthorization: true,
     tryItOutEnabled: true,
     validatorUrl: null,
+    requestInterceptor: (request) => {
+      if (request.headers?.accept === "text/event-stream") request.userFetch = fetchBeginning;
+      return request;
+    },
     plugins: [{ statePlugins }],
     onComplete: () => (button.disabled = false),
   });
@@ -45,6 +49,16 @@ function tokenUser() {
   } catch {
     return "alice"; // no token yet
   }
+}
+
+/** A stream has no end, for which Swagger UI would wait: what comes in its first seconds. */
+async function fetchBeginning(url, options) {
+  const response = await fetch(url, options);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  setTimeout(() => reader.cancel(), 2000);
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
+  return new Response(text, response);
 }
 
 /** Swagger UI leaves these without a name for people who listen to the page. */
