@@ -63,7 +63,8 @@ class Live:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: dict[str, set[Listener]] = {}
-        self._number = 0
+        self.number = 0
+        """How many streams there are."""
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -77,11 +78,11 @@ class Live:
             raise Unavailable("The service is stopping.")
         if len(self._listeners.get(owner, ())) >= MOST_STREAMS_OF_ONE:
             raise Unavailable(f"You have {MOST_STREAMS_OF_ONE} streams already.", STREAMS_AGAIN_SECONDS)
-        if self._number >= MOST_STREAMS:
+        if self.number >= MOST_STREAMS:
             raise Unavailable("The service has no place for another stream.", STREAMS_AGAIN_SECONDS)
         listener = Listener(self, owner)
         self._listeners.setdefault(owner, set()).add(listener)
-        self._number += 1
+        self.number += 1
         if self._polling is None:
             self._polling = asyncio.create_task(self._poll())
         return listener
@@ -89,7 +90,7 @@ class Live:
     def forget(self, listener: Listener) -> None:
         mine = self._listeners[listener.owner]
         mine.remove(listener)
-        self._number -= 1
+        self.number -= 1
         if not mine:
             del self._listeners[listener.owner]
 

@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     database.on_write = live.wake
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Live]]:
         async with database:
             app.state.authenticator = Authenticator(settings)
             async with app.state.authenticator.keys:
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
                 if "edge.protocol" not in sys.modules:
                     logger.warning(UNGUARDED)
                 with live.running():
-                    yield
+                    yield {"live": live}  # for the server, which counts connections
 
     app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None)
     app.state.database = database

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from edge.refusals import answer, too_large, too_many
 from edge.unread import unread
+from live import Live
 from problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ class Protocol(HttpToolsProtocol):
     """One connection, HTTP/1.1. What it refuses is answered in the one error shape, where an answer can be given.
 
     The application has the word while it answers; this class limits only the times in which nobody else would.
-    ``--limit-concurrency`` is how many connections are served; more get a 503, and ``/health``.
+    ``--limit-concurrency`` is how many connections are served, beside those that follow a stream: more get a 503, and
+    ``/health``.
     """
 
     largest_head = 64 * 1024  # bytes: of request line and headers, and of whatever else is no body
@@ -69,7 +71,7 @@ class Protocol(HttpToolsProtocol):
 
         Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many.
         """
-        excess = len(self.connections) + entering - self._most_connections
+        excess = self._excess() + entering
         if excess < 0:
             return False
         with contextlib.suppress(OSError):  # the client is gone
@@ -84,11 +86,15 @@ class Protocol(HttpToolsProtocol):
         connection.close()
         return True
 
+    def _excess(self) -> float:
+        live: Live | None = self.app_state.get("live")
+        return len(self.connections) - (live.number if live else 0) - self._most_connections
+
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._is_excess = len(self.connections) > self._most_connections
+        self._is_excess = self._excess() > 0
         self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(self.head_seconds, self._look)
 
