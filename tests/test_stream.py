@@ -179,14 +179,15 @@ def test_streams_are_bounded_and_give_their_places_back(
 
 def test_streams_take_no_connection_of_those_that_are_served(own_app: FastAPI) -> None:
     with serving(own_app, limit_concurrency=2) as (url, _), contextlib.ExitStack() as streams:
+        followed = []  # a stream of lines that nobody holds is closed
         for _ in range(4):
-            client = streams.enter_context(httpx2.Client(base_url=url, timeout=30))
-            user = User(client)
-            next_page(streams.enter_context(stream(user)), Copy(user))
+            user = User(streams.enter_context(httpx2.Client(base_url=url, timeout=30)))
+            followed.append(streams.enter_context(stream(user)))
+            next_page(followed[-1], Copy(user))
         assert httpx2.get(f"{url}/health").status_code == 200
         with httpx2.Client(base_url=url) as first, httpx2.Client(base_url=url) as second:
             assert [User(one).get().status_code for one in (first, second)] == [200, 200]
-            check_problem(User(client).get(), 503)
+            check_problem(user.get(), 503)
 
 
 def test_waiting_streams_hold_no_connection_and_one_statement_serves_them_all(
