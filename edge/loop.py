@@ -16,6 +16,7 @@ from typing import cast
 import uvloop
 
 from edge.protocol import Protocol
+from edge.refusals import asks_for_health, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Door:
     """A listening socket's server, as far as uvicorn needs one."""
 
     share = 1 / 8  # of the time goes to new connections, so that those inside get their answers
+    held_seconds = 1.0  # as Retry-After says
+    most_held = 10_000
     report_seconds = 1.0
 
     def __init__(
@@ -60,6 +63,7 @@ class Door:
         self._ssl = ssl
         self._next = new_protocol()
         self._entering: set[asyncio.Task[None]] = set()
+        self._held: set[socket.socket] = set()
         self._opened = self._reported = time.perf_counter()
         self._turned_away = 0
         loop.add_reader(listener, self._open)
@@ -67,6 +71,9 @@ class Door:
     def close(self) -> None:
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        self.most_held = 0
+        for connection in self._held:
+            connection.close()
 
     async def wait_closed(self) -> None:
         """Nothing to wait for: uvicorn sees to the connections."""
@@ -79,16 +86,31 @@ class Door:
             while True:
                 connection, _address = self._listener.accept()
                 connection.setblocking(False)
-                if self._ssl is None and self._next.turns_away(connection, len(self._entering)):
-                    self._turned_away += 1
-                else:
-                    self._enter(connection)
+                self._admit(connection)
                 if time.perf_counter() >= until:
                     break
         self._opened = time.perf_counter()
         if self._turned_away and self._opened - self._reported > self.report_seconds:
             logger.warning("There are too many connections: %d were turned away.", self._turned_away)
             self._turned_away, self._reported = 0, self._opened
+
+    def _admit(self, connection: socket.socket) -> None:
+        """Let a connection in, or refuse its request before that costs more than these few calls.
+
+        Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many. Who was refused
+        may stay, and is heard again after a while: if all came back at once, that would cost more than to serve them.
+        """
+        self._held.discard(connection)
+        excess = self._next.excess + len(self._entering)
+        if self._ssl or excess < 0 or (excess < self._next.most_connections and asks_for_health(connection)):
+            self._enter(connection)
+            return
+        self._turned_away += 1
+        if refuse(connection) and len(self._held) < self.most_held:
+            self._held.add(connection)
+            self._loop.call_later(self.held_seconds, self._admit, connection)
+        else:
+            connection.close()
 
     def _enter(self, connection: socket.socket) -> None:
         protocol, self._next = self._next, self._new_protocol()

@@ -5,10 +5,8 @@ of a request that asks for another protocol, and keeps an answer for ever that n
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-import socket
 from itertools import chain
 from typing import Any
 
@@ -24,8 +22,6 @@ from live import Live
 from problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
-
-HEALTH = b"GET /health "
 
 
 class Protocol(HttpToolsProtocol):
@@ -53,7 +49,7 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._most_connections = self.limit_concurrency or math.inf
+        self.most_connections = self.limit_concurrency or math.inf
         self.limit_concurrency = None  # uvicorn's own way refuses in text/plain, and /health too
         self._is_excess = False
         self._is_refused = False
@@ -66,35 +62,17 @@ class Protocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
 
-    def turns_away(self, connection: socket.socket, entering: int) -> bool:
-        """Whether the connection was one too many: it is refused before it costs more than these few calls.
-
-        Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many.
-        """
-        excess = self._excess() + entering
-        if excess < 0:
-            return False
-        with contextlib.suppress(OSError):  # the client is gone
-            try:
-                asks = connection.recv(len(HEALTH), socket.MSG_PEEK)
-            except BlockingIOError:
-                asks = HEALTH  # perhaps
-            if asks == HEALTH and excess < self._most_connections:
-                return False
-            connection.send(answer(too_many()))
-            connection.recv(self.largest_head)  # what is unread when it closes would take the answer back
-        connection.close()
-        return True
-
-    def _excess(self) -> float:
+    @property
+    def excess(self) -> float:
+        """How many connections are open beyond those that are served; negative where there is room."""
         live: Live | None = self.app_state.get("live")
-        return len(self.connections) - (live.number if live else 0) - self._most_connections
+        return len(self.connections) - (live.number if live else 0) - self.most_connections
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._is_excess = self._excess() > 0
+        self._is_excess = self.excess > 0
         self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(self.head_seconds, self._look)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from edge.loop import Loop
+from edge.loop import Door, Loop
 from edge.protocol import Protocol
 from routes.http import body as bodies
 from tests.support.echo import ANSWER_BYTES, Quick, echo
@@ -134,29 +134,80 @@ def test_a_client_that_reads_next_to_nothing_is_cut() -> None:
             time.sleep(0.05)
 
 
-def test_the_excess_is_refused_at_once_and_health_is_answered() -> None:
+@pytest.fixture
+def full() -> Iterator[tuple[str, list[Wire]]]:
+    """A service with as many connections as it serves, which are given, too."""
     with serving(echo, http=Quick, limit_concurrency=2) as (url, _), contextlib.ExitStack() as open_wires:
         inside = [open_wires.enter_context(dial(url)) for _ in range(2)]
         for client in inside:
             client.send(GET)
             assert client.answer().status_code == 200
-
-        for path, packets in (("/", 1), ("/", 2), ("/health", 1), ("/health", 2)):
-            with dial(url) as client:
-                if packets == 2:  # it is let in, to see what it asks for
-                    time.sleep(0.1)
-                client.send(head("GET", path))
-                answer = client.answer()
-                if path == "/":
-                    check_problem(answer, 503)
-                else:
-                    assert answer.status_code == 200
-                assert answer.headers["Connection"] == "close"
-                assert client.is_closed(5)
-
+        yield url, inside
         for client in inside:
             client.send(GET)
             assert client.answer().status_code == 200
+
+
+@pytest.mark.parametrize("packets", [1, 2])
+@pytest.mark.parametrize(("path", "status"), [("/", 503), ("/health", 200)])
+def test_the_excess_is_refused_at_once_and_health_is_answered(
+    full: tuple[str, list[Wire]], path: str, status: int, packets: int
+) -> None:
+    with dial(full[0]) as client:
+        if packets == 2:  # it is let in, to see what it asks for
+            time.sleep(0.1)
+        client.send(head("GET", path))
+        answer = client.answer()
+        assert answer.status_code == status
+        assert client.is_closed(0.2) == (answer.headers.get("Connection") == "close")
+
+
+def test_who_was_refused_may_stay_and_is_heard_again_after_a_while(
+    full: tuple[str, list[Wire]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Door, "held_seconds", 0.3)
+    url, inside = full
+    with contextlib.ExitStack() as dialled:
+
+        def held() -> Wire | None:
+            """A client that was refused at the door, as it is where its request was there already."""
+            client = dialled.enter_context(dial(url))
+            client.send(GET)
+            answer = client.answer()
+            check_problem(answer, 503)
+            return None if "Connection" in answer.headers else client
+
+        client = wait_until(held)
+        for _ in range(2):
+            asked = time.monotonic()
+            client.send(GET)
+            check_problem(client.answer(), 503)
+            assert time.monotonic() - asked > 0.2
+        inside.pop().close()
+        client.send(GET)
+        assert client.answer().status_code == 200
+
+
+NOT_PLAIN = {
+    "wants to close": head("GET", "/", "connection:close"),
+    "brings a body": head("GET", "/", "Content-Length: 3") + b"abc",
+    "will bring a body": head("POST", "/", "Content-Length: 3"),
+    "brings a body in chunks": head("GET", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    "asks twice": GET + GET,
+    "has only begun": WITHOUT_END,
+    "asks for another protocol": head("GET", "/", "Upgrade: h2c"),
+    "asks for no body": head("HEAD", "/"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_who_was_refused_can_t_stay_if_it(full: tuple[str, list[Wire]], name: str) -> None:
+    with dial(full[0]) as client:
+        client.send(NOT_PLAIN[name])
+        answer = client.answer()
+        check_problem(answer, 503)
+        assert answer.headers["Connection"] == "close"
+        assert client.is_closed(5)
 
 
 def test_connections_that_say_nothing_use_up_no_files() -> None:
