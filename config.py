@@ -17,6 +17,7 @@ STARTUP_FAILURE = 3  # uvicorn's exit code for a worker that it should not start
 OWN_TABLES = {"alembic_version", "deletions", "idempotency_keys", "tasks", "users"}
 SHORTEST_SECRET = 32  # bytes, as RFC 7518 (section 3.2) asks of an HS256 key
 FEWEST_CHARACTERS = 8
+LONGEST_ORIGIN = 267  # a name of 253 characters between https:// and a port
 NEAR = 0.885  # LOG_LEVAL is as near as that to LOG_LEVEL, DATABASE_USER isn't to DATABASE_URL
 PLACEHOLDERS = ("betterauthsecret", "changeme", "changethis", "placeholder", "replaceme", "secretkey", "yoursecret")
 
@@ -32,6 +33,21 @@ def _origin(value: str) -> str:
     if not _port_exists(origin):
         raise ValueError("must be origins with a port up to 65535")
     return _without_default_port(origin)
+
+
+def _origin_regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error.msg}") from None
+    # Written out to the end and without an alternative, so that nothing outside of that domain can match.
+    if not re.fullmatch(r"https://[^|]*(\\\.[a-z0-9-]+){2,}(:[0-9]+)?", value):
+        raise ValueError(
+            r"must be as https://app-[a-z0-9-]+\.example\.com: https, an end of two names or more, each after \. "
+            r"since . alone is any character, and no |"
+        )
+    # An Origin can be as long as a header, and to match that could take minutes.
+    return rf"(?=.{{,{LONGEST_ORIGIN}}}\Z){value}"
 
 
 def _without_default_port(origin: str) -> str:
@@ -107,6 +123,7 @@ TableName = Annotated[str, AfterValidator(_table_name)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong_secret)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+OriginRegex = Annotated[str, AfterValidator(_origin_regex)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_split)]
 
 
@@ -128,6 +145,7 @@ class Settings(BaseSettings):
     jwt_issuer: Names = []
     jwt_audience: Names = []
     cors_origins: Origins = ["http://localhost:3000"]
+    cors_origin_regex: OriginRegex | None = None
     max_tasks: int = Field(100_000, ge=1, le=2**31 - 1)
     rate_limit: Annotated[str, AfterValidator(_rate_limit)] | None = None
     rate_limit_store: Annotated[str, AfterValidator(_store)] = "memory://"

@@ -66,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
+        allow_origin_regex=settings.cors_origin_regex,
         allow_methods=METHODS,
         allow_headers=SENDABLE_HEADERS,
         expose_headers=READABLE_HEADERS,

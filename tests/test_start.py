@@ -29,6 +29,19 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "a placeholder": ({"BETTER_AUTH_SECRET": "change-me-change-me-change-me-hunter2"}, "is a placeholder"),
     "any origin": ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be origins"),
     "an origin with a path": ({"CORS_ORIGINS": "https://a.example,https://hunter2.example/x"}, "CORS_ORIGINS must be"),
+    "no regular expression": ({"CORS_ORIGIN_REGEX": "https://(hunter2"}, "CORS_ORIGIN_REGEX must be a regular expr"),
+    **{
+        f"a regular expression of {what}": ({"CORS_ORIGIN_REGEX": regex}, "CORS_ORIGIN_REGEX must be as https://")
+        for what, regex in {
+            "all origins": ".*",
+            "all over TLS": "https://.*",
+            "a dot that is any character": r"https://.*\.hunter2.example",
+            "a whole top level": r"https://hunter2.*\.example",
+            "a domain or any": r"https://.*|hunter2\.preview\.example",
+            "an open end": r"https://.*\.hunter2\.example.*",
+            "no TLS": r"http://.*\.hunter2\.example",
+        }.items()
+    },
     "no web address": ({"BETTER_AUTH_URL": "ftp://hunter2.example"}, "BETTER_AUTH_URL must be an address"),
     "an address with a password": ({"BETTER_AUTH_URL": "https://u:hunter2@a.example"}, "BETTER_AUTH_URL must be"),
     "a port that can't be": ({"BETTER_AUTH_URL": "https://a.example:99999"}, "BETTER_AUTH_URL must have a port"),
