@@ -5,7 +5,7 @@ import select
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -172,6 +172,15 @@ def embedded_connector(server: EmbeddedServer, settings: Settings, limit: float 
     return connect
 
 
+class Load(NamedTuple):
+    """How connections are used at a moment, and how many requests got none since the start."""
+
+    size: int
+    used: int
+    waiting: int
+    refused: int
+
+
 class Connections:
     """At most ``size`` connections, kept while they live; who waits for one is served in order.
 
@@ -186,6 +195,13 @@ class Connections:
         self._share = max(1, size // 2)
         self._owners: dict[str, Turns] = {}
         self._idle: list[Connection] = []
+        self._refused = 0
+
+    @property
+    def load(self) -> Load:
+        """May be read by any thread."""
+        waiting = self._turns.waiting + sum(own.waiting for own in tuple(self._owners.values()))
+        return Load(self._turns.places, self._turns.places - self._turns.free, waiting, self._refused)
 
     async def fetch(self, sql: bytes, values: Mapping[str, Any], owner: str = "") -> Any:
         """Run a statement on one of the connections; see ``Connection.fetch``.
@@ -261,6 +277,7 @@ class Connections:
             if own.free == own.places and self._owners.get(owner) is own:
                 del self._owners[owner]
             if isinstance(error, Full):
+                self._refused += 1
                 raise Unavailable(detail) from None
             raise
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import queries
 from config import Settings
-from connections import Connect, Connection, Connections, connector, embedded_connector, engine_over
+from connections import Connect, Connection, Connections, Load, connector, embedded_connector, engine_over
 from embedded.server import EmbeddedServer
 from migrations.upgrade import migrate
 from problems import Unavailable
@@ -78,6 +78,11 @@ class Database:
         await self._connections.close()
         if self._embedded:
             self._embedded.release()
+
+    @property
+    def load(self) -> Load:
+        """How its connections are used at this moment."""
+        return self._connections.load
 
     def connector(self, limit: float | None = None) -> Connect:
         """Opens connections on which nothing takes longer than ``limit`` seconds."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from opentelemetry import trace
+
 from config import Settings, misspelt
 
 
@@ -30,6 +32,12 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def trace_of_now() -> dict[str, str]:
+    """The field by which a line is found with its trace, where there is one."""
+    span = trace.get_current_span().get_span_context()
+    return {"trace_id": trace.format_trace_id(span.trace_id)} if span.is_valid else {}
+
+
 class LineFormatter(logging.Formatter):
     """Formats what passes through ``logging``."""
 
@@ -39,6 +47,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"request_id": record.request_id} if hasattr(record, "request_id") else {}
+        fields |= trace_of_now()
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return self._line(record.created, record.levelname, record.name, record.getMessage(), **fields)
@@ -50,17 +59,19 @@ class AccessLog:
     def __init__(self, log_format: str) -> None:
         self._line = LINES[log_format]
 
-    def write(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
+    def write(self, method: str, route: str, status: int, duration_ms: float, request_id: str, **traced: str) -> None:
+        """``traced`` are the fields of ``trace_of_now``, where there is a trace."""
         line = self._line(
             time.time(),
             "INFO",
             "access",
-            f"{method} {route} {status} {duration_ms}ms {request_id}",
+            " ".join([f"{method} {route} {status} {duration_ms}ms {request_id}", *traced.values()]),
             method=method,
             route=route,
             status=status,
             duration_ms=duration_ms,
             request_id=request_id,
+            **traced,
         )
         with contextlib.suppress(OSError, ValueError):  # where nobody reads the log any more
             sys.stderr.write(f"{line}\n")

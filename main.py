@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 
 from auth.secret import is_made_up
 from auth.tokens import Authenticator
@@ -30,6 +31,8 @@ UNGUARDED = (
     "Not started by serve.py: a proxy must stand in front that limits the size of headers, slow clients and the number "
     "of connections, and passes on no Upgrade and no trailers."
 )
+# Its logs would hold what exceptions say, and a span for each dependency costs more than it tells.
+TELEMETRY: TelemetryConfig = {"logs": False, "operation_spans": False}
 METHODS = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
 
 logger = logging.getLogger(__name__)
@@ -54,10 +57,14 @@ def create_app(settings: Settings) -> FastAPI:
                 gc.set_threshold(50_000, 50, 1000)
                 if "edge.protocol" not in sys.modules:
                     logger.warning(UNGUARDED)
+                if "opentelemetry.sdk" in sys.modules:  # else nobody is told, and it costs nothing
+                    from telemetry import start  # noqa: PLC0415
+
+                    start(database, live, app.state.authenticator.keys)
                 with live.running():
                     yield {"live": live}  # for the server, which counts connections
 
-    app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None)
+    app = FastAPI(**ABOUT, lifespan=lifespan, redirect_slashes=False, openapi_url=None, telemetry=TELEMETRY)
     app.state.database = database
     app.state.live = live
     app.state.gives_tokens = is_made_up(settings)

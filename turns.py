@@ -17,6 +17,11 @@ class Turns:
         self._most_waiting = waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return sum(not place.done() for place in tuple(self._waiting))
+
     async def enter(self, deadline: float) -> None:
         """Take a place, until ``leave``.
 

@@ -41,6 +41,9 @@ class InvalidToken(Exception):
 class Keys:
     """Where tokens are verified; usable within ``async with``."""
 
+    fetched: float | None = None
+    """When they were fetched (of ``time.monotonic``), where they are."""
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -121,6 +124,7 @@ class KeySet(Keys):
             else:
                 changed, self._published, self._keys = published != self._published, published, keys
                 self._fresh = True
+                self.fetched = time.monotonic()
                 if changed:
                     self._on_change()
             self._next_fetch = time.monotonic() + (FLOOR_SECONDS if self._keys else RETRY_SECONDS)

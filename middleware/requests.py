@@ -7,7 +7,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.limit import LIMITED
-from logs import AccessLog
+from logs import AccessLog, trace_of_now
 from middleware.headers import completed
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -48,7 +48,8 @@ class RequestMiddleware:
             if self.log:
                 route = getattr(scope.get("route"), "path_format", "-")
                 duration_ms = round((time.perf_counter() - started) * 1000, 2)
-                self.log.write(scope["method"], route, status, duration_ms, request_id)
+                traced = trace_of_now() if "fastapi.telemetry" in scope else {}  # else there is none, and no call
+                self.log.write(scope["method"], route, status, duration_ms, request_id, **traced)
 
 
 def _request_id(scope: Scope) -> str:

@@ -17,6 +17,7 @@ LAYERS = [
     "middleware routes.http",
     "edge",
     "routes",
+    "telemetry",
     "main serve",
     "dev",
 ]
