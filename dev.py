@@ -17,7 +17,7 @@ from config import Settings
 from db import Database
 from main import create_app, settings
 from migrations.upgrade import alembic_config, transaction
-from statements import UnownedStatement
+from statements import Prepared
 
 ROOT = Path(__file__).parent
 WIDTH = 120
@@ -51,11 +51,11 @@ def sql() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def statements() -> Iterator[tuple[str, UnownedStatement[Any]]]:
+def statements() -> Iterator[tuple[str, Prepared[Any]]]:
     """What ``queries`` has, in its order."""
     for name, value in vars(queries).items():
         named = {f'{name}["{key}"]': item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-        yield from ((key, item) for key, item in named.items() if isinstance(item, UnownedStatement))
+        yield from ((key, item) for key, item in named.items() if isinstance(item, Prepared))
 
 
 CLAUSES = r"SELECT|FROM|WHERE|ORDER BY|LIMIT|OFFSET|FOR UPDATE|INSERT INTO|VALUES|ON CONFLICT|SET|RETURNING"

@@ -68,6 +68,12 @@ def test_queries_sql_is_what_the_code_says() -> None:
     assert (ROOT / "queries.sql").read_text() == dev.sql(), "run: make sql"
 
 
+def test_queries_sql_has_every_statement_that_is_run() -> None:
+    sources = [path.read_text() for folder in (".", "auth", "routes") for path in (ROOT / folder).glob("*.py")]
+    run = {name for source in sources for name in re.findall(r"\bqueries\.([A-Z_]+)\b", source)}
+    assert run <= {name.partition("[")[0] for name, _ in dev.statements()}
+
+
 def test_queries_sql_changes_nothing_but_white_space() -> None:
     for name, statement in dev.statements():
         shown = dev.sql().partition(f"\n-- {name}\n")[2].partition(";\n")[0]
