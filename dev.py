@@ -5,11 +5,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from alembic import command
+from sqlfmt.api import Mode, format_string
 
 import queries
 from auth.secret import SecretKey
@@ -21,6 +21,7 @@ from statements import Prepared
 
 ROOT = Path(__file__).parent
 WIDTH = 120
+TOKEN = re.compile(r"'[^']*'|\w+ WITH TIME ZONE|\w+|\S")
 
 
 def token(settings: Settings, user: str) -> str:
@@ -45,9 +46,8 @@ def sql() -> str:
     """Every statement under its name, as ``queries.sql`` holds it."""
     parts = ["-- Every statement as PostgreSQL gets it, with each %(name)s as a parameter. Written by: make sql"]
     for name, statement in statements():
-        text = " ".join(statement.sql.decode().split())
         constants = [f"-- {key} = {value}" for key, value in statement.constants.items()]
-        parts.append("\n".join([f"-- {name}", *constants, *_lines(text)]) + ";")
+        parts.append("\n".join([f"-- {name}", *constants, _formatted(statement.sql.decode())]) + ";")
     return "\n\n".join(parts) + "\n"
 
 
@@ -58,46 +58,11 @@ def statements() -> Iterator[tuple[str, Prepared[Any]]]:
         yield from ((key, item) for key, item in named.items() if isinstance(item, Prepared))
 
 
-CLAUSES = r"SELECT|FROM|WHERE|ORDER BY|LIMIT|OFFSET|FOR UPDATE|INSERT INTO|VALUES|ON CONFLICT|SET|RETURNING"
-CUTS = [r"(?<=,) ", r" (?=WHEN |ELSE )", r" (?=THEN )", r" (?=OR )", r" (?=AND )"]
-
-
-def _lines(text: str, indent: str = "") -> Iterator[str]:
-    """SQL on lines that are not too long, changed in its white space alone."""
-    outline = _outline(text)
-    if len(indent + text) <= WIDTH:
-        yield indent + text
-    elif clauses := _cut(text, outline, rf"(?<!DELETE) (?=(?:{CLAUSES})\b)"):
-        for clause in clauses:
-            yield from _lines(clause, indent)
-    elif head := re.match(r"(WITH|SELECT|WHERE|ORDER BY|SET|RETURNING) ", text):
-        yield indent + head[1]
-        yield from _lines(text[head.end() :], indent + "  ")
-    elif parts := next(filter(None, (_cut(text, outline, cut) for cut in CUTS)), None):
-        for part in parts:
-            yield from _lines(part, indent)
-    elif inner := max(re.finditer("·+", outline), key=lambda dots: len(dots[0]), default=None):
-        yield indent + text[: inner.start()].rstrip()
-        yield from _lines(text[inner.start() : inner.end()].strip(), indent + "  ")
-        yield indent + text[inner.end() :].lstrip()
-    else:
-        yield indent + text
-
-
-def _cut(text: str, outline: str, pattern: str) -> list[str]:
-    """The parts of ``text`` between the spaces that match, or nothing if there are none."""
-    cuts = [match.start() for match in re.finditer(pattern, outline)]
-    return [text[start:end].strip() for start, end in pairwise([0, *cuts, len(text)])] if cuts else []
-
-
-def _outline(text: str) -> str:
-    """The same text with dots for what stands in quotes, in brackets, or between CASE and END."""
-    outline, depth = "", 0
-    for part in re.findall(r"'[^']*'|\bCASE\b|\bEND\b|%\(\w+\)s|\w+|.", text):
-        depth -= part in {")", "END"}
-        outline += "·" * len(part) if depth or part.startswith("'") else part
-        depth += part in {"(", "CASE"}
-    return outline
+def _formatted(sql: str) -> str:
+    """SQL on lines that are not too long, changed in its white space alone: keywords keep their capital letters."""
+    kept = iter(TOKEN.findall(sql))
+    one_word = sql.replace(" WITH TIME ZONE", "_WITH_TIME_ZONE")  # or it would be taken for another WITH
+    return TOKEN.sub(lambda _: next(kept), format_string(one_word, Mode(line_length=WIDTH))).rstrip()
 
 
 if __name__ == "__main__":
