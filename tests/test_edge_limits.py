@@ -194,7 +194,6 @@ NOT_PLAIN = {
     "will bring a body": head("POST", "/", "Content-Length: 3"),
     "brings a body in chunks": head("GET", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
     "asks twice": GET + GET,
-    "has only begun": WITHOUT_END,
     "asks for another protocol": head("GET", "/", "Upgrade: h2c"),
     "asks for no body": head("HEAD", "/"),
 }
