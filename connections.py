@@ -18,8 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from config import Settings
 from embedded.home import EmbeddedServerError
 from embedded.server import EmbeddedServer
-from problems import Unavailable
-from turns import Full, Turns
+from turns import Turns
 
 # Unless the URL has its own. A connection that a firewall has forgotten is noticed while it is idle, and one whose
 # other end is gone while it is used.
@@ -35,7 +34,6 @@ GENERIC_PLANS = "-c plan_cache_mode=force_generic_plan"
 
 CANCEL_SECONDS = 1.0
 LIFE_SECONDS = 1800.0  # then a connection is opened anew, and a failover or new settings are found
-MOST_WAITING, MOST_WAITING_OF_ONE = 1000, 100
 
 T = TypeVar("T")
 
@@ -182,26 +180,20 @@ class Load(NamedTuple):
 
 
 class Connections:
-    """At most ``size`` connections, kept while they live; who waits for one is served in order.
-
-    One owner holds at most half of them, so that nobody's load is everybody's.
-    """
+    """At most ``size`` connections, kept while they live."""
 
     def __init__(self, connect: Connect, size: int, patience: float) -> None:
         """``patience`` is how many seconds a request waits for a connection."""
         self._connect = connect
         self._patience = patience
-        self._turns = Turns(size, MOST_WAITING)
-        self._share = max(1, size // 2)
-        self._owners: dict[str, Turns] = {}
+        self._turns = Turns(size)
         self._idle: list[Connection] = []
-        self._refused = 0
 
     @property
     def load(self) -> Load:
         """May be read by any thread."""
-        waiting = self._turns.waiting + sum(own.waiting for own in tuple(self._owners.values()))
-        return Load(self._turns.places, self._turns.places - self._turns.free, waiting, self._refused)
+        turns = self._turns
+        return Load(turns.places, turns.places - turns.free, turns.waiting, turns.refused)
 
     async def fetch(self, sql: bytes, values: Mapping[str, Any], owner: str = "") -> Any:
         """Run a statement on one of the connections; see ``Connection.fetch``.
@@ -236,7 +228,7 @@ class Connections:
                 if broken:  # what cut this one may have cut all, without a word
                     await self.close()
         finally:
-            self._leave(connection.owner)
+            self._turns.leave(connection.owner)
 
     async def close(self) -> None:
         """Close what is idle."""
@@ -244,7 +236,7 @@ class Connections:
             await self._idle.pop().close()
 
     async def _take(self, owner: str) -> Connection:
-        await self._enter(owner)
+        await self._turns.enter(owner, self._patience)
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -254,39 +246,10 @@ class Connections:
             else:
                 connection = await self._connect()
         except BaseException:
-            self._leave(owner)
+            self._turns.leave(owner)
             raise
         connection.owner = owner
         return connection
-
-    async def _enter(self, owner: str) -> None:
-        own = self._owners.get(owner)
-        if own is None:
-            own = self._owners[owner] = Turns(self._share, MOST_WAITING_OF_ONE)
-        deadline = time.monotonic() + self._patience
-        detail = "Your other requests keep the database busy."
-        try:
-            await own.enter(deadline)
-            detail = "All connections to the database are busy."
-            try:
-                await self._turns.enter(deadline)
-            except BaseException:
-                own.leave()
-                raise
-        except BaseException as error:
-            if own.free == own.places and self._owners.get(owner) is own:
-                del self._owners[owner]
-            if isinstance(error, Full):
-                self._refused += 1
-                raise Unavailable(detail) from None
-            raise
-
-    def _leave(self, owner: str) -> None:
-        self._turns.leave()
-        own = self._owners[owner]
-        own.leave()
-        if own.free == own.places:
-            del self._owners[owner]
 
 
 def engine_over(connect: Connect) -> AsyncEngine:

@@ -1,55 +1,68 @@
-"""Who waits for a place is served in order."""
+"""Whose turn it is: who waits is served in order, and one owner's load is not everybody's."""
 
 import asyncio
-import time
-from collections import deque
 
+from problems import Unavailable
 
-class Full(Exception):
-    """Nobody may wait any more, or the wait was too long."""
+MOST_WAITING, MOST_WAITING_OF_ONE = 1000, 100
 
 
 class Turns:
-    """At most ``places`` at once, and at most ``waiting`` who wait for one."""
+    """So many places, of which one owner has at most half."""
 
-    def __init__(self, places: int, waiting: int) -> None:
+    def __init__(self, places: int) -> None:
         self.free = self.places = places
-        self._most_waiting = waiting
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.refused = 0
+        """How many got none."""
+        self._share = max(1, places // 2)
+        self._held: dict[str, int] = {}
+        self._waiting: dict[asyncio.Future[None], str] = {}
 
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
-        return sum(not place.done() for place in tuple(self._waiting))
+        return len(self._waiting)
 
-    async def enter(self, deadline: float) -> None:
+    async def enter(self, owner: str, patience: float) -> None:
         """Take a place, until ``leave``.
 
         Raises:
-            Full: none came free before ``deadline`` (of ``time.monotonic``), or too many wait already.
+            Unavailable: none came free in ``patience`` seconds, or too many wait already.
         """
-        if self.free:
-            self.free -= 1
+        mine_are_taken = self._held.get(owner, 0) >= self._share
+        if self.free and not mine_are_taken:
+            self._take(owner)
             return
-        if len(self._waiting) >= self._most_waiting:
-            raise Full
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        busy = "Your other requests keep the database" if mine_are_taken else "All connections to the database are"
+        full = Unavailable(f"{busy} busy.")
+        if len(self._waiting) >= MOST_WAITING or [*self._waiting.values()].count(owner) >= MOST_WAITING_OF_ONE:
+            self.refused += 1
+            raise full
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = owner
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await place
+            async with asyncio.timeout(patience):
+                await turn
         except BaseException as error:
-            if place.done() and not place.cancelled():
-                self.leave()  # it came at the very moment
+            if self._waiting.pop(turn, None) is None:
+                self.leave(owner)  # it came at the very moment
             if isinstance(error, TimeoutError):
-                raise Full from None
+                self.refused += 1
+                raise full from None
             raise
 
-    def leave(self) -> None:
-        """Hand the place on to who waits longest."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
+    def leave(self, owner: str) -> None:
+        """Hand the place on to who waits longest, of those who may have one."""
         self.free += 1
+        if left := self._held.pop(owner) - 1:
+            self._held[owner] = left
+        for turn, waiting in self._waiting.items():
+            if self._held.get(waiting, 0) < self._share and not turn.done():
+                del self._waiting[turn]
+                self._take(waiting)
+                turn.set_result(None)
+                return
+
+    def _take(self, owner: str) -> None:
+        self.free -= 1
+        self._held[owner] = self._held.get(owner, 0) + 1

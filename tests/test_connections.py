@@ -1,7 +1,6 @@
 """The supply of connections: fair between owners, bounded, and rid of what died without a word."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,11 +9,12 @@ import psycopg
 import pytest
 
 import connections
+import turns
 from config import Settings
 from connections import Connection, Connections, connector
 from problems import Unavailable
 from tests.support.proxy import proxied
-from turns import Full, Turns
+from turns import Turns
 
 SLEEP = b"SELECT pg_sleep(%(seconds)s)"
 WHO = b"SELECT pg_backend_pid()"
@@ -43,7 +43,9 @@ def test_one_owner_holds_at_most_half_of_the_connections(database_url: str, sett
             for task in greedy:
                 task.cancel()
             await asyncio.gather(*greedy, return_exceptions=True)
-            assert not connections._owners
+            assert connections._turns.free == 4
+            assert not connections._turns._held
+            assert not connections._turns._waiting
 
     run(scene)
 
@@ -57,25 +59,52 @@ def test_the_share_of_an_owner_with_one_connection_is_that_one(database_url: str
     run(scene)
 
 
-def test_who_waits_is_served_in_order_and_too_many_are_refused_at_once() -> None:
+def test_who_waits_is_served_in_order_and_too_many_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MOST_WAITING", 3)
+
     async def scene() -> None:
-        turns, served = Turns(1, waiting=3), []
+        turns, served = Turns(1), []
 
         async def wait(name: int) -> None:
-            await turns.enter(time.monotonic() + 5)
+            await turns.enter(str(name), 5)
             served.append(name)
-            turns.leave()
+            turns.leave(str(name))
 
-        await turns.enter(time.monotonic() + 5)
+        await turns.enter("first", 5)
         waiting = [asyncio.create_task(wait(name)) for name in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Full):
-            await turns.enter(time.monotonic() + 5)
+        with pytest.raises(Unavailable):
+            await turns.enter("one too many", 5)
         waiting[1].cancel()
-        turns.leave()
+        turns.leave("first")
         await asyncio.gather(*waiting, return_exceptions=True)
         assert served == [0, 2]
-        assert turns.free == turns.places
+        assert turns.free == 1
+
+    run(scene)
+
+
+def test_too_many_of_one_owner_are_refused_at_once_and_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MOST_WAITING_OF_ONE", 2)
+
+    async def scene() -> None:
+        turns = Turns(4)
+        for _ in range(2):
+            await turns.enter("greedy", 5)
+        waiting = [asyncio.create_task(turns.enter("greedy", 5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="Your other requests"):
+            await turns.enter("greedy", 5)
+        for _ in range(2):
+            await turns.enter("modest", 0)
+        turns.leave("modest")
+        await asyncio.sleep(0)
+        assert turns.free == 1
+        assert not any(task.done() for task in waiting)
+        turns.leave("greedy")
+        await waiting[0]
+        turns.leave("greedy")
+        await waiting[1]
 
     run(scene)
 
@@ -83,18 +112,34 @@ def test_who_waits_is_served_in_order_and_too_many_are_refused_at_once() -> None
 def test_a_place_that_comes_as_patience_ends_is_not_lost() -> None:
     async def scene() -> None:
         for _ in range(200):
-            turns = Turns(1, waiting=3)
-            await turns.enter(time.monotonic() + 1)
-            waiter = asyncio.create_task(turns.enter(time.monotonic() + 0.001))
+            turns = Turns(1)
+            await turns.enter("first", 1)
+            waiter = asyncio.create_task(turns.enter("second", 0.001))
             await asyncio.sleep(0.001)
-            turns.leave()
+            turns.leave("first")
             try:
                 await waiter
-            except Full:
-                assert turns.free == turns.places
+            except Unavailable:
+                assert turns.free == 1
             else:
-                turns.leave()
-                assert turns.free == turns.places
+                turns.leave("second")
+                assert turns.free == 1
+            assert not turns._waiting
+
+    run(scene)
+
+
+def test_a_place_that_comes_to_who_gives_up_is_handed_on() -> None:
+    async def scene() -> None:
+        turns = Turns(1)
+        await turns.enter("first", 5)
+        second, third = [asyncio.create_task(turns.enter(name, 5)) for name in ("second", "third")]
+        await asyncio.sleep(0)
+        turns.leave("first")
+        second.cancel()
+        await third
+        turns.leave("third")
+        assert turns.free == 1
 
     run(scene)
 

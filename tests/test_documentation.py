@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 import connections
+import turns
 from config import Settings
 from tests.support.process import ROOT, run, run_service
 from tests.support.service import SECRET, data_folder, settings_for
@@ -162,6 +163,7 @@ def test_the_defaults_for_production_are_the_real_ones() -> None:
     rows = re.findall(r"^\| [^|]+ \| (\d+)[^|]* \| `([\w.]+)` \|", text, re.MULTILINE)
     real = {name.upper(): value for name, value in settings_for()}
     real |= {f"connections.{name}": value for name, value in {**vars(connections), **connections.DEFAULTS}.items()}
+    real |= {f"turns.{name}": value for name, value in vars(turns).items()}
     stated = {name: float(value) for value, name in rows if name in real}
     assert len(stated) >= 7
     assert stated == {name: float(real[name]) for name in stated}
