@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
+import httpx2
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic_core import from_json
@@ -117,10 +118,8 @@ class KeySet(Keys):
                 keys = usable_keys(published)
                 if not keys:
                     raise ValueError("the set has no usable key")
-            except (OSError, ValueError, TimeoutError) as error:
+            except Exception as error:  # whatever it is: keys that are never fetched again would be worse
                 logger.warning("The key set can't be fetched: %s", str(error) or type(error).__name__)
-            except Exception:  # a bug, but keys that are never fetched again would be worse
-                logger.exception("The key set can't be read")
             else:
                 changed, self._published, self._keys = published != self._published, published, keys
                 self._fresh = True
@@ -131,34 +130,20 @@ class KeySet(Keys):
 
 
 async def fetch(url: str) -> Any:
-    """The JSON at ``url``: a short time, a limited size, no redirects.
-
-    Raises:
-        OSError, ValueError, TimeoutError: there is none.
-    """
-    httpx2, client = await asyncio.to_thread(_new_client)
-    try:
-        async with (
-            asyncio.timeout(FETCH_SECONDS),
-            client,
-            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
-        ):
-            if response.status_code != 200:
-                raise ValueError(f"status {response.status_code}")
-            body = b""
-            async for chunk in response.aiter_bytes():
-                if len(body := body + chunk) > LARGEST_KEY_SET:
-                    raise ValueError("the answer is too large")
-            return from_json(body)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise OSError(str(error) or type(error).__name__) from error
-
-
-def _new_client() -> tuple[Any, Any]:
-    """In a thread, since it reads certificates, and imports what a service with a shared secret doesn't need."""
-    import httpx2  # noqa: PLC0415
-
-    return httpx2, httpx2.AsyncClient(timeout=FETCH_SECONDS)
+    """The JSON at ``url``: a short time, a limited size, no redirects."""
+    client = await asyncio.to_thread(httpx2.AsyncClient)  # it reads certificates
+    async with (
+        asyncio.timeout(FETCH_SECONDS),
+        client,
+        client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+    ):
+        if response.status_code != 200:
+            raise ValueError(f"status {response.status_code}")
+        body = b""
+        async for chunk in response.aiter_bytes():
+            if len(body := body + chunk) > LARGEST_KEY_SET:
+                raise ValueError("the answer is too large")
+        return from_json(body)
 
 
 def usable_keys(published: Any) -> dict[str, tuple[Any, set[str]]]:
