@@ -14,14 +14,19 @@ import queries
 from config import Settings
 from connections import Connect, Connection, Connections, Load, connector, embedded_connector, engine_over
 from embedded.server import EmbeddedServer
+from logs import Reminder
 from migrations.upgrade import migrate
 from problems import Unavailable
-from sqlstates import NO_ACCOUNT, ROLLED_BACK, first_line, problem_of
+from sqlstates import NO_ACCOUNT, ROLLED_BACK, first_line, problem_of, sqlstate
 from statements import OWNER, Prepared
 
 logger = logging.getLogger(__name__)
 
 HEALING_SECONDS = 1.0
+WHAT_TO_CHECK = (
+    "Check that it runs, that this machine may reach it, and the host, port, user, password and database in "
+    "DATABASE_URL; meanwhile it is tried every second. "
+)
 CHECK_SECONDS = 1.0
 # Before a statement that the server has rolled back is run again: whoever was in its way goes first.
 RETRY_PAUSES = (0.0, 0.02, 0.1)
@@ -43,6 +48,7 @@ class Database:
         """Called with an owner after each change of theirs."""
         self._embedded: EmbeddedServer | None = None
         self._not_ready = "The database is not ready yet."
+        self._waiting = Reminder(logger)
         self._checking = asyncio.Lock()
         self._checked: tuple[float, Unavailable | None] = (0.0, None)
         self._healing: asyncio.Task[None] | None = None
@@ -191,7 +197,9 @@ class Database:
         except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError, LookupError) as error:
             problem = problem_of(error)
             self._not_ready = problem.detail if problem else "The database is not ready yet."
-            logger.warning("Waiting for the database: %s", first_line(error))
+            # With an SQLSTATE it was the server that refused, and says why.
+            advice = "" if sqlstate(error) else WHAT_TO_CHECK
+            self._waiting.warn(f"Waiting for the database. {self._not_ready}", f"{advice}{first_line(error)}")
             return False
         self._not_ready = ""
         self.written("")  # perhaps by an earlier process

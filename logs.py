@@ -53,6 +53,30 @@ class LineFormatter(logging.Formatter):
         return self._line(record.created, record.levelname, record.name, record.getMessage(), **fields)
 
 
+class Reminder:
+    """Says what lasts at once, then after 1, 2, 4, … seconds more and less and less, but every minute."""
+
+    MOST_SECONDS = 60.0
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._said = ""
+        self._began = self._due = self._pause = 0.0
+
+    def warn(self, sentence: str, more: str) -> None:
+        """``more`` is said once with each sentence."""
+        now = time.monotonic()
+        if sentence != self._said:
+            self._logger.warning("%s %s", sentence, more)
+            self._said, self._began, self._pause = sentence, now, 1.0
+        elif now >= self._due:
+            self._logger.warning("%s For %d s now.", sentence, now - self._began)
+            self._pause = min(2 * self._pause, self.MOST_SECONDS)
+        else:
+            return
+        self._due = now + self._pause
+
+
 class AccessLog:
     """One line for each request. A record of ``logging`` would cost as much as half of a small request."""
 

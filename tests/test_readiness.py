@@ -12,8 +12,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from tests.support.process import run_service
 from tests.support.proxy import Watched
-from tests.support.service import User, check_problem, running, wait_until
+from tests.support.service import SECRET, User, check_problem, running, wait_until
 
 HIDDEN = "hunter2"
 
@@ -68,6 +69,22 @@ def test_a_database_that_is_away_at_start_is_told_apart(
     assert "Waiting for the database" in caplog.text
 
 
+def test_a_database_that_is_away_at_start_is_tried_every_second_and_told_of_less_and_less(tmp_path: Path) -> None:
+    tries = []
+
+    class Away(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            tries.append(self.client_address)
+
+    with listening(Away) as port:
+        environment = {"DATABASE_URL": f"postgresql://x@127.0.0.1:{port}/x", "BETTER_AUTH_SECRET": SECRET}
+        with run_service(tmp_path, environment=environment) as service:
+            wait_until(lambda: service.output.count("Waiting for the database") >= 4)  # after 0, 1, 3 and 7 s
+            assert len(tries) >= 7
+        told = [line for line in service.output.splitlines() if "Waiting for the database" in line]
+    assert ["Check that it runs" in line for line in told] == [True, False, False, False]
+
+
 @contextlib.contextmanager
 def without_tls() -> Iterator[int]:
     """The port of a server that answers the question for TLS with no, as PostgreSQL does where it has none."""
@@ -77,12 +94,20 @@ def without_tls() -> Iterator[int]:
             self.request.recv(8)
             self.request.sendall(b"N")
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusal) as server:
+    with listening(Refusal) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_readiness_is_one_statement_and_is_remembered_for_a_second(watched: Watched) -> None:
