@@ -171,12 +171,11 @@ class Database:
 
     async def _clear_regularly(self) -> None:
         """Every hour in which somebody wrote, and once when the last keys have expired: the database may sleep then."""
-        over = False
-        while not over:
+        while True:
             idle = time.monotonic() - self._last_write
-            over = idle > KEPT_SECONDS
-            cleared = not (over or idle < CLEARING_SECONDS) or await self._clear()
-            over &= cleared
+            cleared = CLEARING_SECONDS <= idle <= KEPT_SECONDS or await self._clear()
+            if cleared and idle > KEPT_SECONDS:
+                return
             await asyncio.sleep(CLEARING_SECONDS if cleared else CLEARING_AGAIN_SECONDS)
 
     async def _clear(self) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, func
+from sqlalchemy import BigInteger, Identity, Index, func
 from sqlmodel import Field, SQLModel
 
 # With BETTER_AUTH_USER_TABLE, ``users`` has this column too, which references the account.
@@ -40,8 +40,7 @@ class Task(Owned, table=True):
     description: str | None
     completed: bool = Field(sa_column_kwargs={"server_default": "false"})
     created_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
-    # A session that changes a task moves its version on; the statements of ``queries`` do so themselves.
-    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now(), "onupdate": func.clock_timestamp()})
+    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
 
 
 class IdempotencyKey(Owned, table=True):
@@ -59,6 +58,8 @@ class Deletion(Owned, table=True):
     """That a task was deleted, and when: nothing else of it is kept, and this for 30 days."""
 
     __tablename__ = "deletions"
+    # They come in the order of time, so the smallest of indexes finds the old ones of all owners.
+    __table_args__ = (Index("ix_deletions_deleted_at", "deleted_at", postgresql_using="brin"),)
 
     deleted_at: datetime = Field(primary_key=True)
     id: int = Field(primary_key=True, sa_type=BigInteger)

@@ -89,6 +89,10 @@ def unauthorized(detail: str, error: str = "") -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 
+def too_many_tasks(most: int) -> Problem:
+    return Problem(403, f"A user may have at most {most} tasks.")
+
+
 def no_account() -> Problem:
     """The 401 of an owner who is gone from BETTER_AUTH_USER_TABLE."""
     return unauthorized("The account of this token no longer exists.", "invalid_token")

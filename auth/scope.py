@@ -16,6 +16,9 @@ from problems import no_account
 from sqlstates import NO_ACCOUNT, sqlstate
 from statements import OWNER, parts_outside_selects, raw_sql, written_columns
 
+KEPT = {"user_id", "id", "updated_at"}
+"""What no UPDATE may write."""
+
 
 class ForbiddenError(TypeError):
     """The session was asked for something that could touch another owner's rows; the message says what to do."""
@@ -66,10 +69,15 @@ def _bind_statement(state: ORMExecuteState) -> sa.Result[Any] | None:
         raise ForbiddenError("Use entities, as in select(Task), update(Task) and add(Task(…)): they have an owner.")
     check(state.statement)
     given = {**(state.parameters or {}), **(getattr(state.statement, "_params", None) or {})}  # type: ignore[dict-item]
-    if any(name == "user_id" or name.startswith("owner") for name in given):
-        raise ForbiddenError("The owner is bound by the session: name your parameters otherwise.")
+    kept = KEPT if state.is_update else {"user_id"}
+    if any(name in kept or name.startswith("owner") for name in given):
+        raise ForbiddenError("The owner, the key and the moment are the session's: name your parameters otherwise.")
     if state.execution_options.get("dml_strategy", "auto") != "auto":
         raise ForbiddenError("Leave dml_strategy as it is: another binds no owner.")
+    if not state.is_select and state.bind_mapper is sa.inspect(Task):
+        stamps.stamp_statement(session, state)
+    elif not state.is_select or getattr(state.statement, "_for_update_arg", None) is not None:
+        stamps.take(session)
     owner = session.owner
     for entity in _entities():
         # For Owned itself it can't be said: SQLModel keeps the fields of a class without a table from SQLAlchemy.
@@ -78,8 +86,6 @@ def _bind_statement(state: ORMExecuteState) -> sa.Result[Any] | None:
         state.statement = state.statement.options(mine)
     if state.is_select:
         return None
-    if state.bind_mapper is sa.inspect(Task):
-        stamps.stamp_statement(state)
     session.only_reads, session.is_writing = False, True
     try:
         return state.invoke_statement()
@@ -101,9 +107,14 @@ def _bind_objects(session: OwnerBoundSession, *_: object) -> None:
     for item in session.new:
         if not item.user_id:
             item.user_id = session.owner
+        if isinstance(item, Task) and item.id is not None:
+            raise ForbiddenError("A task gets its id from the server, and never one that another had: leave it out.")
     for item in (*session.new, *session.dirty, *session.deleted):
         if item.user_id != session.owner:
             raise ForbiddenError("This belongs to another owner.")
+        known = sa.inspect(item, raiseerr=True)
+        if known.identity and known.identity != tuple(known.mapper.primary_key_from_instance(item)):
+            raise ForbiddenError("A row keeps its key: add another, and delete this one.")
         if any(
             hasattr(value, "__clause_element__") or isinstance(value, sa.ClauseElement) for value in vars(item).values()
         ):
@@ -159,8 +170,8 @@ def _check_sources(part: Any, owned: set[Any]) -> None:
     writes = isinstance(part, sa.Update | sa.Delete)
     if writes and (part.table not in entities or isinstance(part.table, sa.Alias) or of_entities != {part.table}):
         raise ForbiddenError("UPDATE and DELETE may name one entity: use a subquery for the others.")
-    if isinstance(part, sa.Update) and "user_id" in written_columns(part):
-        raise ForbiddenError("Rows can't be given to another owner.")
+    if isinstance(part, sa.Update) and KEPT & written_columns(part).keys():
+        raise ForbiddenError("Rows keep their owner and their key, and get the moment of a change by themselves.")
 
 
 def _table_of(source: Any) -> Any:

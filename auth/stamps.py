@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import ORMExecuteState
-from sqlmodel import UTCDateTime, select
+from sqlmodel import UTCDateTime, col, select
 
 from models import Task
-from problems import Problem
+from problems import too_many_tasks
 from queries.parts import bind, deletions, mine, tasks, users
 from queries.stamps import me, welcome
+from schemas import LARGEST_ID
 from statements import OWNER
 
 if TYPE_CHECKING:
     from auth.scope import OwnerBoundSession
 
-ANY_NUMBER = 2**63 - 1
-
-_TAKE = welcome(bind("number", sa.BigInteger))
+_OWNER = sa.select(users.c.id).where(me).with_for_update(key_share=True)
+_STAMP = welcome(bind("number", sa.BigInteger))
 _gone = sa.select(OWNER, bind("moment", UTCDateTime), tasks.c.id).where(
     mine, tasks.c.id == sa.any_(bind("ids", ARRAY(sa.BigInteger)))
 )
@@ -31,36 +31,46 @@ _BURY = sa.insert(deletions).from_select(["user_id", "deleted_at", "id"], _gone)
 _FEWER = sa.update(users).where(me).values(task_count=users.c.task_count - bind("number", sa.BigInteger))
 
 
+def take(session: "OwnerBoundSession") -> None:
+    """Take the owner's row before anything else of theirs, as every writer does: so none waits for another in turn."""
+    session.run(_OWNER)
+
+
 def stamp_objects(session: "OwnerBoundSession") -> None:
     """Give what is about to be flushed its moment. The owner's row is made, too: every other row refers to it."""
     made = [item for item in session.new if isinstance(item, Task)]
     changed = [item for item in session.dirty if isinstance(item, Task) and session.is_modified(item)]
-    gone = [item.id for item in session.deleted if isinstance(item, Task)]
-    if session.new or changed or gone:
-        moment = _take(session, len(made))
+    if gone := [item.id for item in session.deleted if isinstance(item, Task)]:
+        _bury(session, _stamp(session), gone)
+    if session.new or changed:
+        moment = _stamp(session, len(made))
         for item in (*made, *changed):
             item.updated_at = moment
-        _bury(session, moment, gone)
+    elif not gone:
+        take(session)
 
 
-def stamp_statement(state: ORMExecuteState) -> None:
+def stamp_statement(session: "OwnerBoundSession", state: ORMExecuteState) -> None:
     """Give ``update(Task)`` and ``delete(Task)`` their moment."""
-    session: Any = state.session
     statement: Any = state.statement
+    moment = _stamp(session)  # from here on, nobody else adds, changes or removes what is selected
     if state.is_update:
-        state.statement = statement.values(updated_at=_take(session))
-    if state.is_delete:
-        moment = _take(session)  # from here on, nobody else adds or removes what is selected
-        conditions = () if statement.whereclause is None else (statement.whereclause,)
-        _bury(session, moment, session.scalars(select(Task.id).where(*conditions)).all())
+        state.statement = statement.values(updated_at=moment)
+        return
+    conditions = () if statement.whereclause is None else (statement.whereclause,)
+    ids = session.scalars(select(Task.id).where(*conditions), state.parameters).all()
+    _bury(session, moment, ids)
+    # Not by its own condition, which may be another one each time, as random() is.
+    these = sa.delete(Task).where(col(Task.id) == sa.any_(sa.literal(ids, ARRAY(sa.BigInteger))))
+    state.statement = these.returning(*statement._returning).execution_options(**statement.get_execution_options())
 
 
-def _take(session: "OwnerBoundSession", number: int = 0) -> datetime:
+def _stamp(session: "OwnerBoundSession", number: int = 0) -> datetime:
     """Take the owner's row for so many new tasks, and return the moment of what is written next."""
-    most = session.max_tasks if number else ANY_NUMBER
-    row = session.run(_TAKE, number=number, most_tasks=most).one_or_none()
+    most = session.max_tasks if number else LARGEST_ID
+    row = session.run(_STAMP, number=number, most_tasks=most).one_or_none()
     if row is None:
-        raise Problem(403, f"A user may have at most {most} tasks.")
+        raise too_many_tasks(most)
     moment: datetime = row.changed_at
     return moment
 

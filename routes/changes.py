@@ -22,7 +22,7 @@ from routes.http.token import EVERY_ID, LONGEST, Place, decode_token, encode_tok
 from routes.owned import OwnedRoute
 from schemas import EXAMPLE_SINCE, Changes
 
-NOT_KNOWN = "What has changed since this token is no longer known. Start again without it."
+NOT_KNOWN = "What has changed since this token is no longer known: forget your copy, and start again without since."
 GONE = docs.problem(410, "The token is too old, or of another history of the database.", NOT_KNOWN)
 
 router = APIRouter(
@@ -114,6 +114,7 @@ async def _events(
     yield event(page.token, page.body)
     with contextlib.suppress(Problem):  # the client comes again, and is told as in any answer
         while True:
+            page = page._replace(body="")  # it may be megabytes, and the stream may live for hours
             listener.version = page.version
             expires = (await request.app.state.authenticator.verified(request)).expires
             seconds = min(expires - time.time(), HEARTBEAT_SECONDS)
@@ -125,8 +126,7 @@ async def _events(
                 continue
             promised = page.more
             page = await read_page(session, page.place, limit)
-            if promised or not page.empty:
-                yield event(page.token, page.body)
+            yield event(page.token, page.body) if promised or not page.empty else HEARTBEAT
 
 
 async def read_page(session: OwnerSession, place: Place, limit: int) -> Page:

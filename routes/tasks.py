@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 import queries
 from auth.owner import OwnerSession, OwnSession
-from problems import Problem
+from problems import Problem, too_many_tasks
 from routes.http import openapi as docs
 from routes.http.conditions import IfMatch, idempotency_key, if_match
 from routes.http.cursor import decode_cursor, encode_cursor
@@ -183,7 +183,7 @@ async def _create(
     if key is None:
         row = await session.fetch(queries.CREATE, **values)
         if row.body is None:
-            raise _too_many(session)
+            raise too_many_tasks(session.max_tasks)
         return row.body, {}
     # Without defaults, or a field that is added one day would make retries look like other requests.
     meant = NewTasks.dump_json(new, exclude_defaults=True).decode()
@@ -197,11 +197,7 @@ async def _create(
             return answer.replay, {"Idempotency-Replayed": "true"}
         if answer.replay:
             raise Problem(422, "This Idempotency-Key was used for another request. Take a new key.")
-    raise _too_many(session)
-
-
-def _too_many(session: OwnerSession) -> Problem:
-    return Problem(403, f"A user may have at most {session.max_tasks} tasks.")
+    raise too_many_tasks(session.max_tasks)
 
 
 async def _change(

@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, bindparam, delete, func, literal, update
 from sqlalchemy.orm import aliased
 from sqlmodel import select
 
@@ -162,6 +162,7 @@ def test_pages_between_any_changes_make_the_same_copy(session_client: httpx2.Cli
 
 Other: Any = aliased(Task)
 ids: Any = Task.id
+titles: Any = Task.title
 
 
 async def _add(session: OwnerSession, _: Task) -> None:
@@ -201,7 +202,27 @@ async def _merge(session: OwnerSession, task: Task) -> None:
     await session.merge(Task(user_id=task.user_id, id=task.id, title="merged"))  # type: ignore[call-arg]
 
 
-SCENES = [_add, _change, _delete, _all_three, _change_many, _delete_many, _merge]
+async def _delete_by_parameters(session: OwnerSession, _: Task) -> None:
+    await session.exec(delete(Task).where(titles == bindparam("t")), params={"t": "b"})
+
+
+async def _delete_some_or_others(session: OwnerSession, _: Task) -> None:
+    coin = func.random() < literal(0.5)
+    left = await session.exec(delete(Task).where((titles == "a") | coin).returning(ids))
+    assert left.all()
+
+
+SCENES = [
+    _delete_by_parameters,
+    _delete_some_or_others,
+    _add,
+    _change,
+    _delete,
+    _all_three,
+    _change_many,
+    _delete_many,
+    _merge,
+]
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)

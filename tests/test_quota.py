@@ -8,6 +8,7 @@ import httpx2
 import psycopg
 import pytest
 from fastapi import APIRouter
+from sqlmodel import select
 
 from auth.owner import OwnSession
 from models import Task
@@ -21,6 +22,13 @@ by_session = APIRouter(prefix="/by-session/{user_id}")
 @by_session.post("")
 async def create_by_session(session: OwnSession, number: int = 1) -> None:
     session.add_all(Task(title="by session", description=None) for _ in range(number))  # type: ignore[call-arg]
+    await session.commit()
+
+
+@by_session.put("")
+async def replace_by_session(session: OwnSession) -> None:
+    await session.delete((await session.exec(select(Task))).first())
+    session.add(Task(title="in its place", description=None))  # type: ignore[call-arg]
     await session.commit()
 
 
@@ -100,6 +108,8 @@ def test_the_owner_s_session_has_the_same_quota(user: User, small_client: httpx2
     assert small_client.post(address, params={"number": MOST}, headers=user.headers).status_code == 200
     check_refused(small_client.post(address, headers=user.headers))
     assert total(user) == MOST
+    assert small_client.put(address, headers=user.headers).status_code == 200
+    assert total(user) == MOST
     for task in user.tasks()[:2]:
         assert small_client.delete(f"{address}/{task['id']}", headers=user.headers).status_code == 200
     assert total(user) == MOST - 2
@@ -138,6 +148,17 @@ def test_the_quota_is_exact_when_many_create_and_delete_at_once(user: User, data
     with psycopg.connect(database_url) as connection:
         row = connection.execute("SELECT task_count FROM users WHERE id = %s", [user.id]).fetchone()
     assert row == (len(user.tasks()),)
+
+
+@pytest.mark.concurrency
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_many_who_create_at_once_just_as_many_as_fit_do(user: User, attempt: int) -> None:  # noqa: ARG001
+    post(user)
+    user.send("DELETE", "?all=true")  # an owner is there, whose row all wait for
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda _: post(user, 2), range(24))]
+    assert sorted(statuses) == [201] * (MOST // 2) + [403] * (24 - MOST // 2)
+    assert total(user) == MOST
 
 
 @pytest.mark.concurrency

@@ -108,7 +108,35 @@ async def _add_what_all_have(session: OwnerSession, _theirs: Task) -> None:
     await session.commit()
 
 
+async def _bring_back_an_id(session: OwnerSession, _theirs: Task) -> None:
+    session.add(Task(id=1, title="x", description=None))  # type: ignore[call-arg]
+    await session.commit()
+
+
+async def _change_a_key(session: OwnerSession, _theirs: Task) -> None:
+    mine = (await session.exec(select(Task).where(Task.title == "one"))).one()
+    mine.id += 1
+    await session.commit()
+
+
+async def _change_keys(session: OwnerSession, _theirs: Task) -> None:
+    await session.exec(update(Task).values(id=1))
+
+
+async def _change_keys_by_parameters(session: OwnerSession, _theirs: Task) -> None:
+    await session.exec(update(Task), params={"id": 1})
+
+
+async def _choose_the_moment(session: OwnerSession, _theirs: Task) -> None:
+    await session.exec(update(Task).values(updated_at=func.now()))
+
+
 ATTEMPTS = [
+    _bring_back_an_id,
+    _change_a_key,
+    _change_keys,
+    _change_keys_by_parameters,
+    _choose_the_moment,
     _write_what_another_has,
     _add_what_all_have,
     _take_over,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -56,6 +57,13 @@ async def write_title(session: OwnSession, fail: bool = False) -> int:
 @plain.delete("/titles")
 async def wait_for_titles(session: OwnSession) -> None:
     await session.exec(delete(Task))
+    await session.commit()
+
+
+@plain.put("/titles/{task_id}")
+async def lengthen_title(session: OwnSession, task_id: int) -> None:
+    task = await session.get_one(Task, (session.owner, task_id), with_for_update=True)
+    task.title += "!"
     await session.commit()
 
 
@@ -172,3 +180,17 @@ def test_a_session_that_only_reads_leaves_statements_prepared(wire: RunningProxy
         wire.proxy.messages.clear()
         user.get()
         assert [message.kind for message in wire.proxy.messages] == ["B", "D", "E", "S"]
+
+
+@pytest.mark.concurrency
+def test_a_session_that_takes_a_row_and_a_statement_never_wait_for_each_other(user: Caller, database_url: str) -> None:
+    task = user.create("x")
+    with running(database_url, plain) as client, ThreadPoolExecutor(4) as threads:
+
+        def write(number: int) -> int:
+            if number % 2:
+                return user.send("PATCH", f"/{task['id']}", json={"completed": True}).status_code
+            return client.put(f"/plain/{user.id}/titles/{task['id']}", headers=user.headers).status_code
+
+        assert set(threads.map(write, range(80))) == {200}
+    assert user.tasks()[0]["title"] == "x" + "!" * 40

@@ -4,21 +4,26 @@ import contextlib
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 import live
+from auth.owner import OwnSession
 from main import create_app
+from models import Task
 from routes.http import events
 from tests.support.copy import Copy, lines
 from tests.support.key_server import key_server, private_key, public_jwk
 from tests.support.process import run_service
+from tests.support.proxy import Watched
 from tests.support.service import SECRET, User, check_problem, make_token, running, serving, settings_for, wait_until
 
 STREAM = "/changes/stream"
@@ -134,6 +139,19 @@ def test_a_quiet_stream_says_that_it_lives(user: User, monkeypatch: pytest.Monke
         assert [next(fields) for _ in range(3)] == [("", "")] * 3
 
 
+def test_writes_that_change_nothing_are_no_reason_to_be_silent(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routes.changes.HEARTBEAT_SECONDS", 0.5)
+    with stream(user) as fields, ThreadPoolExecutor(1) as threads:
+        next_page(fields, Copy(user))
+        other, over = User(user.client, user.id), threading.Event()
+        writing = threads.submit(lambda: [other.send("DELETE", "/999") for _ in iter(lambda: over.wait(0.1), True)])
+        try:
+            assert next(fields) == ("", "")
+        finally:
+            over.set()
+            assert {answer.status_code for answer in writing.result()} <= {404}
+
+
 def test_a_stream_ends_with_its_token(user: User) -> None:
     expires = int(time.time()) + 2 - 30  # clocks may differ by 30 seconds
     user.headers = {"Authorization": f"Bearer {make_token(sub=user.id, exp=expires)}"}
@@ -156,7 +174,10 @@ def test_a_stream_ends_when_its_key_is_withdrawn(database_url: str, monkeypatch:
                 next_page(fields, Copy(user))
                 assert next(fields) == ("", "")
                 keys.keys = [public_jwk(new, "EdDSA", "two")]
-                assert {field for field, _ in fields} <= {""}
+                withdrawn = time.monotonic()
+                for field, _ in fields:
+                    assert not field
+                    assert time.monotonic() - withdrawn < 10
 
 
 def test_streams_are_bounded_and_give_their_places_back(
@@ -206,6 +227,35 @@ def test_waiting_streams_hold_no_connection_and_one_statement_serves_them_all(
             for (fields, copy), task in zip(followed, tasks, strict=True):
                 assert next_page(fields, copy)["changed"] == [task]
         assert all(user.get().status_code == 200 for user in users)
+
+
+def test_a_commit_of_the_owner_s_session_comes_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 60.0)
+    router = APIRouter(prefix="/by-session/{user_id}")
+
+    @router.post("")
+    async def create_by_session(session: OwnSession) -> None:
+        session.add(Task(title="by session", description=None))  # type: ignore[call-arg]
+        await session.commit()
+
+    with running(database_url, router) as client:
+        user = User(client)
+        with stream(user) as fields:
+            copy = Copy(user)
+            next_page(fields, copy)
+            client.post(f"/by-session/{user.id}", headers=user.headers)
+            assert [task["title"] for task in next_page(fields, copy)["changed"]] == ["by session"]
+
+
+def test_a_stream_to_which_nothing_comes_asks_nothing(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.05)
+    user = User(watched.client)
+    user.create()
+    with stream(user) as fields:
+        next_page(fields, Copy(user))
+        watched.proxy.messages.clear()
+        wait_until(lambda: len(watched.proxy.messages) > 20)
+        assert len({message.body for message in watched.proxy.messages if message.kind == "B"}) == 1  # the poll
 
 
 def test_nothing_is_asked_where_nobody_listens(own_app: FastAPI, own_client: httpx2.Client) -> None:

@@ -11,15 +11,37 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from fastapi import APIRouter
+from sqlmodel import select
 
 import queries
+from auth.owner import OwnSession
+from models import Task
 from statements import Statement
 from tests.support.copy import Copy, lines
-from tests.support.service import User
+from tests.support.service import User, running
 
 SECONDS = 3.0
 WRITERS = 8
 TWINS = "twin"
+ids: Any = Task.id
+titles: Any = Task.title
+
+
+by_session = APIRouter(prefix="/api/{user_id}/by-session")
+
+
+@by_session.put("/{task_id}")
+async def write_by_session(session: OwnSession, task_id: int) -> None:
+    """Change a task, delete the one before it and add another, in one transaction."""
+    two = select(Task).where(ids <= task_id, titles == "single").order_by(ids.desc()).limit(2).with_for_update()
+    for task in await session.exec(two):
+        if task.id == task_id:
+            task.completed = not task.completed
+        else:
+            await session.delete(task)
+    session.add(Task(title="single", description=None))  # type: ignore[call-arg]
+    await session.commit()
 
 
 class Writer:
@@ -43,6 +65,7 @@ class Writer:
             self.change_twins: 3,
             self.change_all: 1,
             self.delete_completed: 1,
+            self.write_by_session: 3,
             self.hold_open: 4,
         }
         self.random.choices(list(weights), list(weights.values()))[0]()
@@ -72,6 +95,9 @@ class Writer:
 
     def delete_completed(self) -> None:
         self.send("DELETE", "?completed=true&q=single")
+
+    def write_by_session(self) -> None:
+        self.send("PUT", f"/api/{self.user.id}/by-session/{self.some_id()}")
 
     def hold_open(self) -> None:
         """The service's own statements in a transaction that takes a while, and is rolled back now and then."""
@@ -124,12 +150,13 @@ def read_stream(copy: Copy, seed: int, done: threading.Event) -> None:
 
 
 @pytest.mark.concurrency
-def test_no_reader_misses_anything(
-    session_client: httpx2.Client, database_url: str, request: pytest.FixtureRequest
-) -> None:
+def test_no_reader_misses_anything(database_url: str, request: pytest.FixtureRequest) -> None:
     seed = hash(request.node.name) if request.config.getoption("repeat") > 1 else 1
     limits = httpx2.Limits(max_connections=100)
-    with httpx2.Client(base_url=session_client.base_url, timeout=30, limits=limits) as client:
+    with (
+        running(database_url, by_session) as service,
+        httpx2.Client(base_url=service.base_url, timeout=30, limits=limits) as client,
+    ):
         user = User(client)
         user.send("POST", "/batch", json=[{"title": TWINS}, {"title": TWINS}, *[{"title": "single"}] * 20])
         writers = [Writer(user, database_url, seed + number) for number in range(WRITERS)]

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "deleted_at", "id"),
     )
+    op.create_index("ix_deletions_deleted_at", "deletions", ["deleted_at"], postgresql_using="brin")
 
 
 def downgrade() -> None:

@@ -36,6 +36,7 @@ class EventStream(Response):
             async for body in self._events:
                 async with asyncio.timeout(SEND_SECONDS):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
+                del body
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             return  # without an end, so that the server closes the connection
