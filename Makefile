@@ -16,8 +16,8 @@ run: $(VENV)/installed ## start the service on localhost:8000 (PORT=…)
 	@echo "Docs http://localhost:$(PORT)/docs"
 	@exec $(py) serve.py --port $(PORT) $(args)
 
-test: $(VENV)/installed ## run the tests
-	$(py) -m pytest $(args)
+test: $(VENV)/installed ## run the tests (on a server of yours: DATABASE=postgresql://…, whose role may create databases)
+	$(py) -m pytest $(if $(DATABASE),--database '$(DATABASE)') $(args)
 
 check: $(VENV)/installed ## look at format, lint and types
 	$(py) -m ruff format --check .

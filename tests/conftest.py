@@ -1,15 +1,14 @@
 """One embedded PostgreSQL for the whole run, one service for each test process, a fresh user for each test."""
 
+import contextlib
 import logging
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
-import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -21,13 +20,16 @@ for name in Settings.model_fields:
 # After that, since it reads them.
 import main  # noqa: F401
 from embedded.server import EmbeddedServer
+from tests.support.databases import new_database, url_with
 from tests.support.mistakes import watching_for_mistakes
 from tests.support.proxy import RunningProxy, Watched, proxied
 from tests.support.schema import differences
 from tests.support.service import User, running, server_is_gone, settings_for, wait_until
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
-SERVER = pytest.StashKey[EmbeddedServer]()
+URL = "TASK_API_TEST_DATABASE_URL"
+RUN = pytest.StashKey[contextlib.ExitStack]()
+"""What ends with the run."""
 
 for chatty in ("httpx2", "uvicorn.access"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -38,6 +40,7 @@ hypothesis_settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", type=int, default=40, help="how many random sequences the model test tries")
+    parser.addoption("--database", help="the URL of a server to test on, in databases that are made and dropped there")
     parser.addoption("--repeat", type=int, default=1, help="run each test so many times (for -m concurrency)")
 
 
@@ -52,32 +55,49 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="task-api-tests-"))
         folder.chmod(0o711)  # as root, PostgreSQL runs under another account, which must reach its data
         os.environ[DATA_DIR] = str(folder)
+        config.stash[RUN] = contextlib.ExitStack()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        folder = Path(os.environ[DATA_DIR])
-        if server := config.stash.get(SERVER, None):
-            server.release()
-            wait_until(lambda: server_is_gone(folder))
-        shutil.rmtree(folder)
+        config.stash[RUN].close()
+        shutil.rmtree(os.environ[DATA_DIR])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Once, before any test and any worker: without this, a forgotten migration would fail nearly all tests."""
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
-    server = session.config.stash[SERVER] = EmbeddedServer(Path(os.environ[DATA_DIR]))
+    server: str | None = session.config.option.database
     try:
-        missing = differences(server.url)
+        url = session.config.stash[RUN].enter_context(new_database(server) if server else embedded_server())
+        missing = differences(url)
     except Exception as error:
-        pytest.exit(f"The migrations fail: {type(error).__name__}: {str(error).splitlines()[0]}", returncode=1)
+        what = f"The migrations fail on {'that database' if server else 'the embedded server'}"
+        pytest.exit(f"{what}: {type(error).__name__}: {str(error).splitlines()[0]}", returncode=1)
     if missing:
         shown = "; ".join(missing[:5])
         pytest.exit(
             f'models.py and migrations/ differ: {shown}. Run: make migration m="what changes", and read what it wrote.',
             returncode=1,
         )
+    os.environ[URL] = url
+
+
+@contextlib.contextmanager
+def embedded_server() -> Iterator[str]:
+    folder = Path(os.environ[DATA_DIR])
+    server = EmbeddedServer(folder)
+    yield url_with(server.url)
+    server.release()
+    wait_until(lambda: server_is_gone(folder))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.database:
+        for item in items:
+            if item.get_closest_marker("embedded"):
+                item.add_marker(pytest.mark.skip("needs the embedded server itself"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,10 +108,8 @@ def nothing_blocks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    server = EmbeddedServer(Path(os.environ[DATA_DIR]))
-    yield server.url
-    server.release()
+def database_url() -> str:
+    return os.environ[URL]
 
 
 @pytest.fixture(scope="session")
@@ -145,8 +163,5 @@ def watched(database_url: str) -> Iterator[Watched]:
 
 @pytest.fixture
 def empty_database(database_url: str) -> Iterator[str]:
-    name = f"empty_{secrets.token_hex(4)}"
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        yield database_url.replace("/postgres?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with new_database(database_url) as url:
+        yield url

@@ -228,6 +228,7 @@ def test_root_follows_no_link_and_signals_no_process_but_the_server_s(tmp_path: 
     foreign.rmdir()
 
 
+@pytest.mark.embedded
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
 def test_locks_and_programs_stay_root_s_own(database_url: str) -> None:
     home = Path(os.environ["TASK_API_TEST_DATA_DIR"]) / "postgres"

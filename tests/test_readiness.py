@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.databases import url_with
 from tests.support.process import run_service
 from tests.support.proxy import Watched
 from tests.support.service import SECRET, User, check_problem, running, wait_until
@@ -20,8 +22,10 @@ HIDDEN = "hunter2"
 
 
 @pytest.fixture(scope="module")
-def guarded(database_url: str) -> str:
-    """A user of the database who needs a password."""
+def guarded(database_url: str, request: pytest.FixtureRequest) -> str:
+    """A user of the embedded database who needs a password."""
+    if request.config.option.database:
+        return database_url
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")  # other test processes do the same
         [(hba,)] = connection.execute("SHOW hba_file").fetchall()
@@ -44,22 +48,23 @@ def closed_port() -> Iterator[int]:
 AWAY: dict[str, tuple[str, str]] = {
     "a closed port": (f"postgresql://{HIDDEN}@127.0.0.1:{{port}}/x", "port is closed"),
     "an unknown name": (f"postgresql://{HIDDEN}@{HIDDEN}.invalid/x", "host has no address"),
-    "a wrong password": (f"postgresql://{HIDDEN}:wrong@/postgres?host={{sockets}}", "refuses the password"),
-    "no password": (f"postgresql://{HIDDEN}@/postgres?host={{sockets}}", "asks for a password"),
-    "a missing database": (f"postgresql://postgres@/{HIDDEN}?host={{sockets}}", "no such database"),
+    "a missing database": ("{missing}", "no such database"),
     "no TLS": (f"postgresql://{HIDDEN}@127.0.0.1:{{plain}}/x?sslmode=require", "offers no TLS"),
     "no socket": (f"postgresql://{HIDDEN}@/x?host=/{HIDDEN}", "socket is not there"),
+    "a wrong password": (f"postgresql://{HIDDEN}:wrong@/postgres?host={{sockets}}", "refuses the password"),
+    "no password": (f"postgresql://{HIDDEN}@/postgres?host={{sockets}}", "asks for a password"),
 }
+GUARDED = {"a wrong password", "no password"}
 
 
-@pytest.mark.parametrize("name", AWAY)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.embedded] * (n in GUARDED)) for n in AWAY])
 def test_a_database_that_is_away_at_start_is_told_apart(
     guarded: str, closed_port: int, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, words = AWAY[name]
-    sockets = guarded.partition("host=")[2]
+    sockets, missing = quote(str(conninfo_to_dict(guarded)["host"])), url_with(guarded, dbname=HIDDEN)
     with without_tls() as port:
-        url = url.format(port=closed_port, sockets=quote(sockets), plain=port)
+        url = url.format(port=closed_port, sockets=sockets, plain=port, missing=missing)
         with running(url) as client:
             for address in ("/health/ready", "/api/x/tasks"):
                 response = client.get(address, headers=User(client, "x").headers)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.databases import url_with
+
+# "SSLRequest" (PostgreSQL documentation, "Message Formats").
+TLS_PLEASE = bytes([0, 0, 0, 8, 4, 210, 22, 47])
 
 
 class Message(NamedTuple):
@@ -21,8 +28,8 @@ class Message(NamedTuple):
 class Proxy:
     """Reads the client's side of the protocol (PostgreSQL documentation, "Message Formats")."""
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, database_url: str) -> None:
+        self._server = conninfo_to_dict(database_url)
         self.messages: list[Message] = []
         self.refuse = False
         """Close new connections at once, as a server that is away would."""
@@ -50,7 +57,7 @@ class Proxy:
         if self.refuse:
             writer.transport.abort()
             return
-        from_server, to_server = await asyncio.open_unix_connection(str(self.target))
+        from_server, to_server = await self._connect()
         self._writers |= {writer, to_server}
         doomed = asyncio.Event()
         tasks = [
@@ -63,6 +70,19 @@ class Proxy:
             self._writers.discard(end)
             self._silenced.discard(end)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = str(self._server["host"]), int(self._server.get("port") or 5432)
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        reader, writer = await asyncio.open_connection(host, port)
+        if self._server.get("sslmode") in {"require", "verify-ca", "verify-full"}:
+            writer.write(TLS_PLEASE)
+            assert await reader.readexactly(1) == b"S"
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            await writer.start_tls(context, server_hostname=host)
+        return reader, writer
 
     async def _pass_on_requests(
         self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter, doomed: asyncio.Event
@@ -120,10 +140,8 @@ class Watched(NamedTuple):
 
 @contextlib.contextmanager
 def proxied(database_url: str) -> Iterator[RunningProxy]:
-    """Run a proxy before the embedded server, on a unix socket of its own."""
-    start, _, sockets = database_url.partition("host=")
-    target = Path(sockets) / ".s.PGSQL.5432"
-    proxy = Proxy(target)
+    """Run a proxy before the server, on a unix socket of its own."""
+    proxy = Proxy(database_url)
     started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
     with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
 
@@ -136,7 +154,9 @@ def proxied(database_url: str) -> Iterator[RunningProxy]:
         thread.start()
         started.wait()
         try:
-            yield RunningProxy(proxy, f"{start}host={folder}", loop)
+            # Without TLS, which would hide what is said.
+            way = url_with(database_url, host=folder, port=None, sslmode=None, channel_binding=None)
+            yield RunningProxy(proxy, way, loop)
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
