@@ -3,7 +3,6 @@
 PostgreSQL chooses by its statistics: the test tells it that the table is large.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import psycopg
 import pytest
 
 import queries
-from statements import Statement
+from tests.support.plans import STATEMENTS, generic_plan
 
 TASKS_OF_AN_ORDINARY_OWNER = 100
 TABLES = ["users", "tasks", "deletions", "idempotency_keys"]
@@ -42,34 +41,6 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
             connection.execute(f"ANALYZE {table}".encode())
         yield connection
         connection.rollback()
-
-
-def generic_plan(connection: psycopg.Connection[Any], statement: Statement[Any]) -> list[dict[str, Any]]:
-    """All nodes of the plan for unknown values (EXPLAIN GENERIC_PLAN, PostgreSQL 16)."""
-    sql = statement.sql.decode()
-    names: list[str] = []
-
-    def numbered(match: re.Match[str]) -> str:
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    sql = re.sub(r"%\((\w+)\)s", numbered, sql).replace("%%", "%")
-    explained = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}".encode()).fetchone()
-    assert explained
-    document = explained[0] if isinstance(explained[0], list) else json.loads(explained[0])
-    nodes, waiting = [], [document[0]["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        nodes.append(node)
-        waiting += node.get("Plans", [])
-    return nodes
-
-
-STATEMENTS: dict[str, Statement[Any]] = {
-    **{name: value for name, value in vars(queries).items() if isinstance(value, Statement)},
-    **{f"LIST[{sort}]": statement for sort, statement in queries.LIST.items()},
-}
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
