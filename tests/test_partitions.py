@@ -10,11 +10,10 @@ import pytest
 
 from tests.support.copy import Copy
 from tests.support.databases import new_database
-from tests.support.plans import STATEMENTS, generic_plan_for
+from tests.support.plans import OWNER_COLUMNS, STATEMENTS, generic_plan_for
 from tests.support.service import User, check_problem, running
 
 NUMBER = 16
-OWNER_COLUMNS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id", "deletions": "user_id"}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import psycopg
 import queries
 from statements import OWNER, Statement
 
+OWNER_COLUMNS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id", "deletions": "user_id"}
 STATEMENTS: dict[str, Statement[Any]] = {
     **{name: value for name, value in vars(queries).items() if isinstance(value, Statement)},
     **{f"LIST[{sort}]": statement for sort, statement in queries.LIST.items()},
