@@ -44,6 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--repeat", type=int, default=1, help="run each test so many times (for -m concurrency)")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    return max(4, os.cpu_count() or 0)  # many tests wait more than they work
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if (times := metafunc.config.getoption("repeat")) > 1:
         metafunc.fixturenames.append("repetition")
