@@ -19,10 +19,12 @@ run: $(VENV)/installed ## start the service on localhost:8000 (PORT=…)
 test: $(VENV)/installed ## run the tests (on a server of yours: DATABASE=postgresql://…, whose role may create databases)
 	$(py) -m pytest $(if $(DATABASE),--database '$(DATABASE)') $(args)
 
-check: $(VENV)/installed ## look at format, lint and types
+check: $(VENV)/installed ## look at format, lint and types, and at what deploys
 	$(py) -m ruff format --check .
 	$(py) -m ruff check .
 	$(py) -m mypy
+	"$(VENV)/bin/hadolint" Dockerfile
+	$(py) -m check_jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 format: $(VENV)/installed ## format the code, and mend what lint can
 	$(py) -m ruff format .

@@ -8,6 +8,7 @@ import sys
 from uvicorn.main import main
 
 DEFAULTS = [
+    *("--port", os.environ.get("PORT") or "8000"),  # platforms say which
     *("--http", "edge.protocol:Protocol"),
     *("--loop", "edge.loop:Loop"),
     *("--ws", "none"),

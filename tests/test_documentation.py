@@ -1,4 +1,4 @@
-"""README and .env.example say what the code does, and their commands work."""
+"""What the pages say is what the code does, and their commands work."""
 
 import json
 import os
@@ -17,7 +17,9 @@ from config import Settings
 from tests.support.process import ROOT, run, run_service
 from tests.support.service import SECRET, data_folder, settings_for
 
-README = (ROOT / "README.md").read_text()
+PAGES = {path.relative_to(ROOT): path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+README = PAGES[Path("README.md")]
+CONFIGURATION = PAGES[Path("docs/configuration.md")]
 SETTINGS = {name.upper() for name in Settings.model_fields}
 # With the Python that runs these tests, wherever it is installed.
 VENV = os.path.relpath(sys.prefix, ROOT)
@@ -25,7 +27,9 @@ MAKE = ["make", "-s", "-C", str(ROOT), f"VENV={VENV}", "-o", f"{VENV}/installed"
 
 
 def section(title: str) -> str:
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    """What stands below a heading, on whichever page that is."""
+    [page] = [text for text in PAGES.values() if f"\n## {title}\n" in text]
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def commands(text: str) -> list[str]:
@@ -35,7 +39,7 @@ def commands(text: str) -> list[str]:
 
 
 def test_every_setting_is_in_the_table_and_in_the_example_file() -> None:
-    table = re.findall(r"^\| `(\w+)` \|", section("Configure it"), re.MULTILINE)
+    table = re.findall(r"^\| `(\w+)` \|", CONFIGURATION, re.MULTILINE)
     example = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert set(table) == SETTINGS
     assert set(example) == SETTINGS
@@ -48,7 +52,7 @@ def test_the_documented_defaults_are_the_real_ones(source: str, monkeypatch: pyt
         "table": r"^\| `(\w+)` \| `([^`]+)` \|",
         "example": r"^#(\w+)=(.+)$",
     }
-    text = section("Configure it") if source == "table" else (ROOT / ".env.example").read_text()
+    text = CONFIGURATION if source == "table" else (ROOT / ".env.example").read_text()
     defaults = settings_for(better_auth_secret=None)
     stated = dict(re.findall(lines[source], text, re.MULTILINE))
     for optional in [name for name, value in defaults if value is None or value == []]:
@@ -88,34 +92,43 @@ def test_readme_shows_the_benchmark_s_own_figures() -> None:
     assert all(row in measured for row in rows)
 
 
-def test_every_file_that_readme_names_is_there() -> None:
-    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_a_page_links_is_there(page: Path) -> None:
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", PAGES[page]):
+        assert (ROOT / page.parent / path).exists(), path
+
+
+def test_every_page_is_linked_by_readme() -> None:
+    linked = {Path(path) for path in re.findall(r"\]\(([^)#]+)\)", README)}
+    assert set(PAGES) - {Path("README.md")} <= linked
 
 
 EXPORT = re.compile(r"export( [A-Z_]+=\S+)+")
 CI = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
 RUN_BY_TESTS = {
     *commands(section("Try it")),
-    *commands(section("Deploy it")),
+    *commands(section("On a machine")),
+    *commands(PAGES[Path("docs/telemetry.md")]),  # test_telemetry, but for its pip, which found all there
     "make run",
-    "make",
-}  # make alone: test_dev
+    "make",  # test_dev
+}
+NOT_RUN = {"docker compose up --build"}  # as the page says
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(commands(README)))
+@pytest.mark.parametrize("command", dict.fromkeys(line for page in PAGES.values() for line in commands(page)))
 def test_every_command_is_run_by_a_test_or_by_ci(command: str) -> None:
-    if EXPORT.fullmatch(command):
+    if EXPORT.fullmatch(command) and command not in RUN_BY_TESTS:
         assert set(re.findall(r"\b([A-Z_]+)=", command)) <= SETTINGS, f"{command!r} sets what is no setting."
-    elif command not in CI and command not in RUN_BY_TESTS:
+    elif command not in {*CI, *RUN_BY_TESTS, *NOT_RUN}:
         advice = "run it in a test of this file, and add it to RUN_BY_TESTS"
-        pytest.fail(f"Nothing runs README's command {command!r}, so it may not work: {advice}.", pytrace=False)
+        pytest.fail(f"Nothing runs the command {command!r} of a page, so it may not work: {advice}.", pytrace=False)
 
 
-def test_every_target_of_make_that_readme_names_is_there() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_target_of_make_that_a_page_names_is_there(page: Path) -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for named in re.findall(r"(?:`|^|\()make(?: -s)? ([a-z]\w*)", README, re.MULTILINE):
-        assert named in targets, f"README names make {named}, which the Makefile hasn't."
+    for named in re.findall(r"(?:`|^|\()make(?: -s)? ([a-z]\w*)", PAGES[page], re.MULTILINE):
+        assert named in targets, f"{page} names make {named}, which the Makefile hasn't."
 
 
 def test_make_run_starts_the_service(tmp_path: Path, database_url: str) -> None:
@@ -133,7 +146,7 @@ def test_the_commands_of_production_start_the_service(tmp_path: Path, database_u
         f"exec '{sys.executable}' '{ROOT}/serve.py'",
         "--host 0.0.0.0 --port 8000": "--host 127.0.0.1 --port 0",
     }
-    script = "\n".join(commands(section("Deploy it")))
+    script = "\n".join(commands(section("On a machine")))
     for stated, here in replaced.items():
         assert stated in script
         script = script.replace(stated, here)
