@@ -7,7 +7,7 @@ A statement returns the response body as text: PostgreSQL writes the JSON of exa
 from queries.feed import CHANGES, SNAPSHOT, VERSIONS, Changes, Versions
 from queries.housekeeping import CLEAR_EXPIRED_KEYS, FORGET_DELETIONS, MOST_BYTES_CLEARED, READY
 from queries.parts import answers, deletions, tasks, users
-from queries.reading import GET, LIST, Found, Page, Sort
+from queries.reading import GET, KEYS, LIST, Found, Page, Sort
 from queries.writing import (
     COMPLETE,
     CREATE,
@@ -35,6 +35,7 @@ __all__ = [
     "FORGET_DELETIONS",
     "GET",
     "JOIN",
+    "KEYS",
     "LIST",
     "MOST_BYTES_CLEARED",
     "READY",

@@ -1,5 +1,6 @@
 """Lists, and one task."""
 
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import (
@@ -26,6 +27,16 @@ from statements import OWNER, Statement
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
 
 
+class Key(NamedTuple):
+    """What a list is sorted by, never null. A cursor holds it as text of this kind: ``str``, ``int``, ``datetime``."""
+
+    kind: type
+    value: ColumnElement[Any]
+
+
+KEYS = {"updated_at": Key(datetime, tasks.c.updated_at), "title": Key(str, folded(tasks.c.title))}
+
+
 class Page(NamedTuple):
     """``next`` is the cursor's position as JSON, where there is more; ``total`` is there if ``count`` was true."""
 
@@ -46,22 +57,23 @@ def _list(sort: str) -> Select[Any]:
     size, after_id, after_key = bind("page_size", BigInteger), bind("after_id", BigInteger), bind("after_key")
     key: list[ColumnElement[Any]]
     position: list[ColumnElement[Any]]
-    match sort.removeprefix("-"):
-        case "created_at":  # ids are given in order of creation, and the primary key is in their order
-            key, position = [tasks.c.id], [tasks.c.id]
-            # Not "after_id IS NULL OR …": only a plain comparison lets the index start at the cursor.
-            first: ColumnElement[int] = literal_column("9223372036854775807" if descending else "0")
-            edge = func.coalesce(after_id, first)
-            beyond = tasks.c.id < edge if descending else tasks.c.id > edge
-        case "title" | "updated_at" as name:
-            value = folded(tasks.c.title) if name == "title" else tasks.c.updated_at
-            bound = after_key.collate("pg_c_utf8") if name == "title" else cast(after_key, UTCDateTime)
-            key = [value, tasks.c.id]
-            position = [tasks.c.id, value if name == "title" else shown_time(value)]
-            left, right = tuple_(*key), tuple_(bound, after_id)
-            beyond = or_(after_id.is_(None), left < right if descending else left > right)
-        case _:
-            raise ValueError(f"How is a list sorted by {sort}, and what does a cursor hold then?")
+    if (name := sort.removeprefix("-")) == "created_at":
+        # Ids are given in order of creation, and the primary key is in their order.
+        key, position = [tasks.c.id], [tasks.c.id]
+        # Not "after_id IS NULL OR …": only a plain comparison lets the index start at the cursor.
+        first: ColumnElement[int] = literal_column("9223372036854775807" if descending else "0")
+        edge = func.coalesce(after_id, first)
+        beyond = tasks.c.id < edge if descending else tasks.c.id > edge
+    else:
+        value = KEYS[name].value
+        shown, bound = {
+            str: (value, after_key.collate("pg_c_utf8")),
+            int: (cast(value, Text), cast(after_key, BigInteger)),
+            datetime: (shown_time(value), cast(after_key, UTCDateTime)),
+        }[KEYS[name].kind]
+        key, position = [value, tasks.c.id], [tasks.c.id, shown]
+        left, right = tuple_(*key), tuple_(bound, after_id)
+        beyond = or_(after_id.is_(None), left < right if descending else left > right)
     found = (
         select(*public(tasks), func.json_build_array(*position).label("position"))
         .where(matching, beyond)

@@ -59,6 +59,14 @@ def test_the_image_has_what_runs_and_nothing_else(image: Path) -> None:
     assert (image / "routes" / "pages" / "docs.html").exists()
 
 
+def test_the_image_runs_as_nobody_what_the_page_says_and_installs_what_is_pinned() -> None:
+    assert int(instruction("USER").partition(":")[0]) > 0
+    assert instruction("CMD").startswith("[")  # a shell would keep SIGTERM to itself
+    documented = re.findall(r"^python serve.py --host \S+", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE)
+    assert [" ".join(json.loads(instruction("CMD")))] == documented
+    assert "--require-hashes" in instruction("RUN")
+
+
 def test_the_image_s_command_serves_and_stops_and_its_health_check_knows(image: Path, database_url: str) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,11 +1,22 @@
 """Opaque cursors: a position in a list, tied to the sort and filters it was made for."""
 
 import json
+import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
+import queries
 from problems import bad_request
 from routes.http.opaque import is_id, moment_of, seal, unseal
 from routes.http.parameters import ListParameters
+
+# By the kind of a sort's key: whether a text could be one.
+COULD_BE: dict[type, Callable[[str], object]] = {
+    str: re.compile("[^\0\ud800-\udfff]*").fullmatch,  # what PostgreSQL can hold
+    int: re.compile("-?[0-9]{1,18}").fullmatch,  # within 64 bits
+    datetime: moment_of,
+}
 
 
 class Position(NamedTuple):
@@ -48,8 +59,6 @@ def _check(sort: str, position: Position) -> None:
         raise ValueError
     if sort.removeprefix("-") == "created_at":
         return
-    if not isinstance(after_key, str) or "\0" in after_key:
-        raise ValueError
-    after_key.encode()
-    if sort.removeprefix("-") == "updated_at" and not moment_of(after_key):
+    kind = queries.KEYS[sort.removeprefix("-")].kind
+    if not isinstance(after_key, str) or not COULD_BE[kind](after_key):
         raise ValueError
