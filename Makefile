@@ -1,12 +1,13 @@
-# make alone lists the commands. PYTHON, VENV, PORT and args may be set: make run args=--reload
+# make alone lists the commands. PYTHON, VENV, PORT, PAGE_PORT and args may be set: make run args=--reload
 
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
+PAGE_PORT ?= 3000
 # By "python -m", since the scripts of a virtual environment break in folders with very long names.
 py = "$(VENV)/bin/python"
 
-.PHONY: help run test check format token migration sql openapi e2e faults bench lock clean
+.PHONY: help run demo test check format token migration sql openapi e2e faults bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +16,9 @@ run: $(VENV)/installed ## start the service on localhost:8000 (PORT=…)
 	@echo "API  http://localhost:$(PORT)/api/{user_id}/tasks   (a token: make token user=alice)"
 	@echo "Docs http://localhost:$(PORT)/docs"
 	@exec $(py) serve.py --port $(PORT) $(args)
+
+demo: $(VENV)/installed examples/frontend/node_modules/.package-lock.json ## start the service with the example frontend (Node 20)
+	@exec $(py) -m examples.demo dev $(PORT) $(PAGE_PORT)
 
 test: $(VENV)/installed ## run the tests (on a server of yours: DATABASE=postgresql://…, whose role may create databases)
 	$(py) -m pytest $(if $(DATABASE),--database '$(DATABASE)') $(args)
@@ -43,13 +47,13 @@ sql: $(VENV)/installed ## write queries.sql, every statement as PostgreSQL gets 
 openapi: $(VENV)/installed ## write openapi.json, the document of the API
 	@$(py) dev.py openapi
 
-e2e_modules = $(patsubst %package.json,%node_modules/.package-lock.json,$(wildcard e2e/*/package.json))
+e2e_modules = $(patsubst %package.json,%node_modules/.package-lock.json,$(wildcard e2e/*/package.json examples/*/package.json))
 e2e: $(VENV)/installed $(e2e_modules) ## test with a real Better Auth, clients and a browser (Node 20)
 	@command -v chromium > /dev/null || { apt-get update && apt-get install -y chromium; }
 	$(py) -m pytest e2e -n 0 $(args)
 
-e2e/%/node_modules/.package-lock.json: e2e/%/package-lock.json
-	npm ci --prefix e2e/$*
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --prefix $*
 
 faults: $(VENV)/installed ## break everything that can break, and measure (4 minutes, as root; args="-m quick": 1)
 	@PATH="$$PATH:/usr/sbin" command -v pgbouncer > /dev/null || { apt-get update && apt-get install -y pgbouncer; } \
@@ -59,9 +63,6 @@ faults: $(VENV)/installed ## break everything that can break, and measure (4 min
 bench: $(VENV)/installed bench/node_modules/.package-lock.json bench/.venv/installed ## measure the service beside others (about 15 minutes)
 	@command -v wrk > /dev/null || { apt-get update && apt-get install -y wrk; }
 	$(py) bench/run.py $(args)
-
-bench/node_modules/.package-lock.json: bench/package-lock.json
-	npm ci --prefix bench
 
 bench/.venv/installed: bench/requirements.txt
 	$(PYTHON) -m venv bench/.venv

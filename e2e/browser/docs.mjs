@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { open } from "./browser.mjs";
 
 const origin = process.env.API;
-const { page, faults, look, close } = await open(origin, Number(process.env.WIDTH));
+const { page, faults, look, close } = await open([origin], Number(process.env.WIDTH));
 
 /** Open an operation and press Execute, as it stands. */
 async function execute(id) {

@@ -1,0 +1,94 @@
+"""The example frontend with the task API and its database, as ``make demo`` starts them, in a real browser."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+from tests.support.process import ROOT, run
+from tests.support.service import data_folder, wait_until
+
+HERE = Path(__file__).parent
+FRONTEND = ROOT / "examples" / "frontend"
+SCREENSHOTS = HERE / "screenshots"
+
+
+class Demo(NamedTuple):
+    """Where the page and the API are."""
+
+    page: str
+    api: str
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Demo]:
+    with data_folder() as folder:
+        surroundings = {"HOME": os.environ["HOME"], "DATA_DIR": str(folder / ".data"), **environment}
+        with run(command, folder, surroundings) as process:
+
+            def addresses() -> re.Match[str] | None:
+                assert process.process.poll() is None, process.output
+                return re.search(r"^Open (\S+) \(the API: (\S+)/docs\)", process.output, re.MULTILINE)
+
+            yield Demo(*wait_until(addresses, 60).groups())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """Built as for production."""
+    port, page_port = free_port(), free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "NEXT_PUBLIC_API_URL": f"http://localhost:{port}",
+        "NEXT_TELEMETRY_DISABLED": "1",
+    }
+    subprocess.run(["npm", "run", "build"], cwd=FRONTEND, env=environment, check=True)
+    command = [sys.executable, "-m", "examples.demo", "start", str(port), str(page_port)]
+    with running(command, {"PYTHONPATH": str(ROOT)}) as demo:
+        yield demo
+
+
+@pytest.mark.parametrize("width", ["390", "1280"])
+def test_a_person_works_in_two_windows_and_in_a_tunnel(demo: Demo, width: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    environment = {"PATH": os.environ["PATH"], "WIDTH": width, "PAGE": demo.page, "API": demo.api}
+    visit = subprocess.run(
+        ["node", "person.mjs"], cwd=HERE, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    (SCREENSHOTS / f"axe-{width}.txt").write_text(visit.stdout)  # what isn't serious
+    assert visit.returncode == 0, visit.stderr
+
+
+def test_the_page_works_under_its_one_address_alone(demo: Demo) -> None:
+    form = {"name": "Alice", "email": "alice@example.com", "password": "correct horse battery"}
+    origin = demo.page.replace("localhost", "127.0.0.1")
+    refused = httpx2.post(f"{demo.page}/api/auth/sign-up/email", json=form, headers={"Origin": origin})
+    assert refused.status_code == 403
+    assert refused.json()["code"] == "INVALID_ORIGIN"
+
+
+def test_make_demo_starts_all_and_stops_all() -> None:
+    venv = os.path.relpath(sys.prefix, ROOT)
+    ports = [free_port(), free_port()]
+    command = ["make", "-s", "-C", str(ROOT), f"VENV={venv}", "-o", f"{venv}/installed", "demo"]
+    with running([*command, f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}"], {}) as demo:
+        assert "What there is to do" in httpx2.get(demo.page).text
+        assert httpx2.get(f"{demo.api}/health/ready").is_success
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
+            pass

@@ -1,0 +1,70 @@
+"""``make demo``: a database, the task API and the example frontend, together until Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx2
+
+from auth.secret import shared_secret
+from config import load_settings
+from embedded.server import EmbeddedServer
+
+ROOT = Path(__file__).parent.parent
+FRONTEND = ROOT / "examples" / "frontend"
+
+
+def main(script: str, port: str, page_port: str) -> None:
+    """``script`` is the frontend's own: dev, or start for what was built."""
+    page, api = f"http://localhost:{page_port}", f"http://localhost:{port}"
+    settings = load_settings()
+    database = {"DATABASE_URL": EmbeddedServer(settings.data_dir).url, "BETTER_AUTH_URL": page}
+    of_page = {**database, "NEXT_PUBLIC_API_URL": api, "BETTER_AUTH_SECRET": shared_secret(settings)}
+    next_ = ["npm", "run", script, "--", "--hostname", "localhost", "--port", page_port]
+    processes: list[subprocess.Popen[bytes]] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # First the page: the API fetches the keys of Better Auth from it.
+        processes.append(start(next_, FRONTEND, {**of_page, "NEXT_TELEMETRY_DISABLED": "1"}))
+        wait_for(f"{page}/api/auth/jwks", processes)
+        processes.append(start([sys.executable, "serve.py", "--port", port], ROOT, {**database, "CORS_ORIGINS": page}))
+        wait_for(f"{api}/health/ready", processes)
+        sys.stdout.write(f"\nOpen {page} (the API: {api}/docs). Ctrl-C stops all.\n\n")
+        sys.stdout.flush()
+        while running(processes):
+            time.sleep(0.2)
+        sys.exit("One of them has ended, so the other is stopped.")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in processes:
+            process.wait()
+
+
+def start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # In a group of its own, which ends as a whole: npm starts more processes.
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, start_new_session=True)
+
+
+def running(processes: Sequence[subprocess.Popen[bytes]]) -> bool:
+    return all(process.poll() is None for process in processes)
+
+
+def wait_for(url: str, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    while running(processes):
+        try:
+            if httpx2.get(url, timeout=30).is_success:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

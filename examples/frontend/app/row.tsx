@@ -1,0 +1,72 @@
+import { useRef, useState, type FormEvent } from "react";
+
+import type { Row as Task } from "@/lib/queue";
+import type { Fields } from "@/lib/tasks";
+
+interface Props {
+  task: Task;
+  waits: boolean;
+  write: (method: "edit" | "delete", task: Task, fields?: Fields) => void;
+}
+
+export function Row({ task, waits, write }: Props) {
+  // The task as it was when editing began: by If-Match the server tells whether it still is.
+  const [edited, setEdited] = useState<Task>();
+  const opener = useRef<HTMLButtonElement>(null);
+  const { title, description, completed } = task;
+
+  function close() {
+    setEdited(undefined);
+    opener.current?.focus();
+  }
+
+  function save(event: FormEvent<HTMLFormElement>, before: Task) {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const written = { title: String(form.get("title")).trim(), description: String(form.get("description")).trim() || null };
+    const fields: Fields = {};
+    if (written.title !== before.title) fields.title = written.title;
+    if (written.description !== before.description) fields.description = written.description;
+    if (Object.keys(fields).length > 0) write("edit", before, fields);
+    close();
+  }
+
+  return (
+    <li className={completed ? "completed" : undefined}>
+      <label>
+        <input type="checkbox" checked={completed} onChange={() => write("edit", task, { completed: !completed })} />
+        <span>{title}</span>
+      </label>
+      <button
+        ref={opener}
+        aria-expanded={Boolean(edited)}
+        aria-label={`Edit ${title}`}
+        onClick={() => (edited ? close() : setEdited(task))}
+      >
+        Edit
+      </button>
+      {waits && <small>Not sent yet</small>}
+      {!edited && description && <p>{description}</p>}
+      {edited && (
+        <form onSubmit={(event) => save(event, edited)}>
+          <input name="title" aria-label="Title" defaultValue={edited.title} maxLength={200} pattern=".*\S.*" required autoFocus />
+          <textarea
+            name="description"
+            aria-label="Description"
+            placeholder="Description"
+            defaultValue={edited.description ?? ""}
+            maxLength={1000}
+            rows={3}
+          />
+          <button className="primary">Save</button>
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="button" onClick={() => write("delete", edited)}>
+            Delete
+          </button>
+        </form>
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,61 @@
+"use client";
+
+import { useRouter } from "next/navigation";
+import { useState, type FormEvent } from "react";
+
+import { authClient } from "@/lib/auth-client";
+
+export function SignIn() {
+  const router = useRouter();
+  const [isNew, setNew] = useState(true);
+  const [busy, setBusy] = useState(false);
+  const [trouble, setTrouble] = useState("");
+
+  async function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const { name = "", email = "", password = "" } = Object.fromEntries(new FormData(event.currentTarget)) as Record<string, string>;
+    setBusy(true);
+    const { error } = isNew
+      ? await authClient.signUp.email({ name, email, password })
+      : await authClient.signIn.email({ email, password });
+    setBusy(false);
+    if (error) setTrouble(error.message ?? "That can't be done just now.");
+    else router.refresh();
+  }
+
+  return (
+    <main className="sign-in">
+      <h1>Tasks</h1>
+      <p>What there is to do, on every screen at once.</p>
+      <form onSubmit={submit}>
+        {isNew && (
+          <label>
+            Name
+            <input name="name" autoComplete="name" required />
+          </label>
+        )}
+        <label>
+          E-mail
+          <input name="email" type="email" autoComplete="email" required />
+        </label>
+        <label>
+          Password
+          <input
+            name="password"
+            type="password"
+            autoComplete={isNew ? "new-password" : "current-password"}
+            minLength={8}
+            required
+          />
+        </label>
+        <button className="primary" disabled={busy}>
+          {isNew ? "Sign up" : "Sign in"}
+        </button>
+        {trouble && <p role="alert">{trouble}</p>}
+      </form>
+      <button onClick={() => setNew(!isNew)}>
+        {isNew ? "I have an account" : "I am new here"}
+      </button>
+    </main>
+  );
+}

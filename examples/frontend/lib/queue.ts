@@ -1,0 +1,116 @@
+// Writes that wait for the server. They are kept in the browser, so that neither a tunnel nor a reload loses one.
+import { createTask, deleteTask, editTask, ok, Problem, readTask, type Call, type Fields, type Task } from "./tasks.ts";
+
+/** A task as a person sees it. One with a `draft` was made here, and has an id below zero until the copy has it. */
+export type Row = Task & { draft?: { key: string; fields: Fields }; waits?: boolean };
+
+export interface Write {
+  name: string; // where it is stored: names sort by time
+  kind: "create" | "edit" | "delete";
+  seen: Row; // what the person saw: another's change of that is not overwritten
+  fields: Fields;
+}
+
+const CONTENT = ["title", "description", "completed"] as const;
+const UNMADE = { user_id: "", title: "", description: null, completed: false, created_at: "", updated_at: "" };
+const REFUSED = [400, 403, 404, 412, 413, 422]; // sent again, it would get the same answer
+
+/** The windows of a browser share `storage`, and in it the writes of one `owner`. */
+export function createQueue(
+  call: Call,
+  storage: Record<string, string>,
+  owner: string,
+  refuse: (write: Write, problem: Problem) => void,
+) {
+  const prefix = `tasks:${encodeURIComponent(owner)}:`;
+  const answers = new Map<number, Task>(); // the last about each row, by its id here
+  const drafts = new Map<number, number>(); // the ids here of rows that the server gave another
+  let writes: Write[] = []; // what the copy doesn't show yet: all that waits, and what was answered just now
+  let time = 0;
+
+  function stored(): Write[] {
+    const names = Object.keys(storage).filter((name) => name.startsWith(prefix));
+    return names.sort().map((name) => JSON.parse(storage[name]!));
+  }
+
+  function add(kind: Write["kind"], row?: Row, fields: Fields = {}): void {
+    time = Math.max(Date.now(), time + 1);
+    const key = crypto.randomUUID();
+    const seen = row ?? { ...UNMADE, id: -time, draft: { key, fields } };
+    const write = { name: `${prefix}${time}:${key}`, kind, seen, fields };
+    storage[write.name] = JSON.stringify(write);
+    writes = [...writes, write];
+  }
+
+  /** Send what waits, in order. An error says that the server can't be reached: then the rest waits on. */
+  async function send(): Promise<void> {
+    await alone(prefix, async () => {
+      const others = stored().filter(({ name }) => !writes.some((write) => write.name === name));
+      writes = [...writes, ...others];
+      for (let write; (write = stored()[0]); delete storage[write.name]) {
+        try {
+          const answer = await deliver(write);
+          if (answer) answers.set(write.seen.id, answer);
+          if (answer && write.kind === "create") drafts.set(answer.id, write.seen.id);
+        } catch (error) {
+          if (!(error instanceof Problem && REFUSED.includes(error.status))) throw error;
+          if (error.status === 403) await ok(await call("?limit=1")); // somebody else is signed in: it waits
+          refuse(write, error);
+        }
+      }
+    });
+  }
+
+  async function deliver({ kind, seen, fields }: Write): Promise<Task | void> {
+    const names = kind === "delete" ? CONTENT : CONTENT.filter((name) => name in fields);
+    const same = (one: Fields, other: Fields) => names.every((name) => one[name] === other[name]);
+    const { draft } = seen;
+    const answer = answers.get(seen.id);
+    let task: Task = seen;
+    if (answer && same(answer, seen)) task = answer; // it is based on an own write that has come through
+    else if (draft) task = await createTask(call, draft.fields, draft.key); // the first time, or the same answer again
+    if (kind === "create") return task;
+    for (;;) {
+      try {
+        return await (kind === "edit" ? editTask(call, task, fields) : deleteTask(call, task));
+      } catch (error) {
+        if (!(error instanceof Problem && error.status === 412)) throw error;
+        const theirs = await readTask(call, task.id);
+        if (kind === "edit" && same(theirs, fields)) return theirs; // it was sent before, and the answer was lost
+        if (!same(theirs, seen)) throw error;
+        task = theirs; // what has changed is something else of it
+      }
+    }
+  }
+
+  /** The copy has it all now: forget what was answered. */
+  function settle(): void {
+    const waiting = stored().map(({ name }) => name);
+    writes = writes.filter(({ name }) => waiting.includes(name));
+  }
+
+  /** The tasks as they will be when the writes have come through, newest first. */
+  function show(tasks: Row[]): Row[] {
+    const rows = new Map(tasks.map((task) => [task.id, task]));
+    for (const { kind, seen, fields } of writes) {
+      const row = kind === "create" ? seen : (rows.get(seen.id) ?? rows.get(answers.get(seen.id)?.id ?? 0));
+      if (!row) continue; // it is gone, or not on this page
+      if (kind === "delete") rows.delete(row.id);
+      else rows.set(row.id, { ...row, ...fields, waits: true });
+    }
+    return [...rows.values()].sort((a, b) => age(a) - age(b));
+  }
+
+  return { add, send, settle, show, writes: () => writes, keyOf: ({ id }: Row) => drafts.get(id) ?? id };
+}
+
+/** One window after the other, where the browser can do that. */
+async function alone(name: string, work: () => Promise<void>): Promise<void> {
+  const locks = globalThis.navigator?.locks;
+  await (locks ? locks.request(name, work) : work());
+}
+
+/** Ids rise with time, and those of rows that the server has not made fall. */
+function age({ id }: Row): number {
+  return id < 0 ? id : 2 ** 52 - id;
+}

@@ -1,0 +1,69 @@
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+
+import { browserToken } from "./auth-client.ts";
+import { createSync } from "./sync.ts";
+import { caller, readPage, search, type Page } from "./tasks.ts";
+
+const TYPING = 200; // milliseconds without a key, and it is searched for
+const NO_SERVER: Page = { tasks: [] }; // without a `next`: all that the copy has is shown
+
+/**
+ * One person's tasks, searched and scrolled through. The server finds the pages, so that a long list shows at once; what
+ * they show is the copy, as soon as it is there, so that it is live and works offline.
+ */
+export function useTasks(userId: string, first: Page) {
+  const [call] = useState(() => caller(userId, browserToken));
+  const [sync] = useState(() => createSync(call, typeof window === "undefined" ? {} : localStorage, userId));
+  const state = useSyncExternalStore(sync.subscribe, sync.state, sync.state);
+  const [q, setQ] = useState("");
+  const [listed, setListed] = useState(first);
+  const typing = useRef<ReturnType<typeof setTimeout>>(undefined);
+
+  useEffect(() => {
+    let stop = new AbortController();
+    function follow() {
+      stop.abort();
+      stop = new AbortController();
+      // Hidden windows need no stream, and over HTTP/1.1 a browser has six connections to a host, for all windows.
+      if (!document.hidden) void sync.follow(stop.signal);
+    }
+    follow();
+    document.addEventListener("visibilitychange", follow);
+    window.addEventListener("online", sync.wake);
+    window.addEventListener("offline", sync.wake);
+    return () => {
+      stop.abort();
+      document.removeEventListener("visibilitychange", follow);
+      window.removeEventListener("online", sync.wake);
+      window.removeEventListener("offline", sync.wake);
+    };
+  }, [sync]);
+
+  function find(typed: string) {
+    setQ(typed);
+    clearTimeout(typing.current);
+    const timer = setTimeout(async () => {
+      const found = await readPage(call, search(typed.trim())).catch(() => NO_SERVER);
+      if (typing.current === timer) setListed(found);
+    }, TYPING);
+    typing.current = timer;
+  }
+
+  async function showMore() {
+    const { next } = listed;
+    if (!next) return;
+    const page = await readPage(call, next).catch(() => NO_SERVER);
+    setListed((now) => (now.next === next ? { tasks: [...now.tasks, ...page.tasks], next: page.next } : now));
+  }
+
+  const rows = useMemo(() => {
+    const text = q.trim().toLowerCase();
+    const oldest = (listed.next && listed.tasks.at(-1)?.id) || 0;
+    return sync
+      .show(state.tasks ?? listed.tasks)
+      .filter(({ id }) => id < 0 || id >= oldest)
+      .filter(({ title, description }) => `${title}\n${description ?? ""}`.toLowerCase().includes(text));
+  }, [sync, state, listed, q]);
+
+  return { call, sync, state, rows, q, find, next: listed.next, showMore };
+}
