@@ -1,0 +1,66 @@
+"""The example's copy of the tasks and its queue of writes, run by Node against the service."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+
+from embedded.server import EmbeddedServer
+from tests.support.process import ROOT, run_service
+from tests.support.service import SECRET, data_folder, make_token
+
+HERE = Path(__file__).parent
+FRONTEND = ROOT / "examples" / "frontend"
+AFTER_BACKUP = "Made after the backup"
+VOID_TOKENS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "restore.md").read_text(), re.DOTALL)[0]
+
+
+@pytest.fixture(scope="module")
+def sync(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the modules as Node can load them."""
+    folder = tmp_path_factory.mktemp("sync")
+    subprocess.run(["npm", "run", "types"], cwd=FRONTEND, check=True)
+    options = "--module commonjs --target es2022 --lib dom,dom.iterable,esnext --types node --strict"
+    subprocess.run(["npx", "tsc", "lib/sync.ts", "--outDir", folder, *options.split()], cwd=FRONTEND, check=True)
+    return folder
+
+
+def test_windows_come_out_equal_to_the_server_whatever_was_cut_and_no_write_is_lost_or_doubled(sync: Path) -> None:
+    owner = {"OWNER": "alice", "TOKEN": make_token(sub="alice")}
+    with data_folder() as folder, run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
+        with httpx2.Client(base_url=service.url(), headers={"Authorization": f"Bearer {owner['TOKEN']}"}) as client:
+            assert client.post("/api/alice/tasks", json={"title": AFTER_BACKUP}).status_code == 201
+        environment = {"PATH": os.environ["PATH"], "API": service.url(), "SYNC": str(sync), "SECONDS": "12", **owner}
+        with subprocess.Popen(["node", HERE / "windows.mjs"], env=environment, stdout=subprocess.PIPE) as node:
+            assert node.stdout
+            assert node.stdout.readline() == b"half-time\n"
+            restore(folder)
+            output = node.stdout.read()
+        assert node.returncode == 0
+    titles, written, refused = json.loads(output).values()
+    assert len(titles) == len(set(titles))
+    assert AFTER_BACKUP not in titles
+    kept = {refusal["write"]["seen"]["title"] for refusal in refused if refusal["write"]["kind"] == "delete"}
+    expected = [title for title in written.values() if title]
+    assert len(expected) >= 20
+    assert set(expected) <= set(titles)
+    assert set(titles) - set(expected) <= kept
+    # Who ticks a task that somebody deletes is refused, and who deletes one that somebody ticks. Nobody else is.
+    assert {(write["kind"], *write["fields"], problem["status"]) for write, problem in map(dict.values, refused)} <= {
+        ("edit", "completed", 404),
+        ("delete", 412),
+    }
+
+
+def restore(folder: Path) -> None:
+    """As a restore of the database: a task is gone of which no client was told."""
+    database = EmbeddedServer(folder / ".data")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("DELETE FROM tasks WHERE title = %s", [AFTER_BACKUP])
+        connection.execute(VOID_TOKENS)
+    database.release()
