@@ -44,7 +44,10 @@ const stop = new AbortController();
 const [laptop, phone] = [{}, {}];
 const windows = { left: laptop, right: laptop, phone };
 const syncs = Object.entries(windows).map(([name, storage]) => {
-  const sync = createSync(caller(OWNER, async () => TOKEN), storage, OWNER);
+  const call = caller(OWNER, async () => TOKEN);
+  // The phone's network lets no stream through.
+  const polling = async (path, options) => (path?.startsWith("/changes/stream") ? Response.error() : call(path, options));
+  const sync = createSync(name === "phone" ? polling : call, storage, OWNER);
   void sync.follow(stop.signal);
   return { name, storage, sync };
 });
