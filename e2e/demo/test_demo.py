@@ -87,7 +87,7 @@ def test_make_demo_starts_all_and_stops_all() -> None:
     ports = [free_port(), free_port()]
     command = ["make", "-s", "-C", str(ROOT), f"VENV={venv}", "-o", f"{venv}/installed", "demo"]
     with running([*command, f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}"], {}) as demo:
-        assert "What there is to do" in httpx2.get(demo.page).text
+        assert "What there is to do" in httpx2.get(demo.page, timeout=60).text  # which is compiled first
         assert httpx2.get(f"{demo.api}/health/ready").is_success
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
