@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,7 @@ def section(title: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """The commands in a text, without the comments behind them."""
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    return [re.sub(r"\s+# .*", "", line) for line in lines]
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
 
 
 def test_every_setting_is_in_the_table_and_in_the_example_file() -> None:
@@ -63,31 +62,43 @@ def test_the_documented_defaults_are_the_real_ones(source: str, monkeypatch: pyt
     assert settings_for(better_auth_secret=None) == defaults
 
 
-def test_the_curl_tour_works_when_pasted() -> None:
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+def test_the_curl_tour_works_when_pasted(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"There is no {shell} here.")
     tour = [line.replace("make -s", shlex.join(MAKE)) for line in commands(section("Try it"))]
     secret = {"BETTER_AUTH_SECRET": SECRET}  # README's reader needs none, but may have a .env of their own here
     with data_folder() as folder, run_service(folder, environment=secret) as service:
-        script = "\n".join(f"{line}; echo" for line in tour).replace("http://localhost:8000", service.url())
+        script = "\n".join(tour).replace("http://localhost:8000", service.url())
         environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "DATA_DIR": str(folder / ".data"), **secret}
-        output = subprocess.check_output(["sh", "-ec", script], env=environment, text=True)
+        output = subprocess.check_output([shell, "-ec", script], env=environment, text=True)
+    assert output.endswith("}\n")
     bodies = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
     assert [body["title"] for body in bodies[:2]] == ["Buy milk", "Call Bob"]
     assert bodies[2] == bodies[:2]
     assert bodies[3] == bodies[0]
     assert bodies[4]["title"] == "Buy oat milk"
     assert bodies[5]["completed"] is True
-    assert bodies[6] == [bodies[5]]
+    assert bodies[6] == bodies[7] == [bodies[5]]
     assert 'rel="next"' in output
-    assert bodies[7] == {
+    assert (bodies[8]["changed"], bodies[8]["deleted"], bodies[8]["more"]) == ([bodies[1]], [], False)
+    assert bodies[9] == {
         **json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0]),
-        "request_id": bodies[7]["request_id"],
+        "request_id": bodies[9]["request_id"],
     }
-    assert len(bodies) == 8
+    assert len(bodies) == 10
 
 
-def test_readme_shows_the_benchmark_s_own_figures() -> None:
+def test_commands_may_be_pasted_into_zsh() -> None:
+    # It reads comments as arguments there, and looks for files that are called like an address with a query.
+    for command in {line for page in PAGES.values() for line in commands(page)}:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
+        assert not re.search(r"[?*\[#!]", bare), command
+
+
+def test_the_page_on_performance_shows_the_benchmark_s_own_figures() -> None:
     measured = (ROOT / "bench" / "results.md").read_text()
-    rows = [line for line in section("How fast it is").splitlines() if line.startswith("|")]
+    rows = [line for line in PAGES[Path("docs/performance.md")].splitlines() if line.startswith("|")]
     assert len(rows) >= 8
     assert all(row in measured for row in rows)
 
@@ -110,7 +121,7 @@ RUN_BY_TESTS = {
     *commands(section("On a machine")),
     *commands(PAGES[Path("docs/telemetry.md")]),  # test_telemetry, but for its pip, which found all there
     "make run",
-    "make",  # test_dev
+    "make demo",  # e2e/demo
 }
 NOT_RUN = {"docker compose up --build"}  # as the page says
 
@@ -166,9 +177,9 @@ FAULT_ROWS = [
 
 def test_every_promise_has_its_fault_row_and_every_fault_row_its_promise() -> None:
     for promise in PROMISES:
-        assert any(promise in row for row in FAULT_ROWS), f"README: nothing tests {promise!r}."
+        assert any(promise in row for row in FAULT_ROWS), f"Nothing tests what is promised as {promise!r}."
     for row in FAULT_ROWS:
-        assert any(promise in row for promise in PROMISES), f'README, "What it promises", says nothing of test_{row}.'
+        assert any(promise in row for promise in PROMISES), f'"What it promises" says nothing of test_{row}.'
 
 
 def test_the_defaults_for_production_are_the_real_ones() -> None:

@@ -99,8 +99,8 @@ class Load:
 class Writers(Load):
     """Clients that create tasks, each of which has a title of its own.
 
-    Every other client sends an Idempotency-Key, and sends again until it is answered, as README tells frontends to.
-    The rest send once. ``check`` says what became of all that.
+    Every other client sends an Idempotency-Key, and sends again until it is answered, as docs/frontend.md
+    tells frontends to. The rest send once. ``check`` says what became of all that.
     """
 
     def __init__(self, service: Service, clients: int = 8, *, gives_up: bool = False) -> None:

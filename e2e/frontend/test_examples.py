@@ -1,12 +1,13 @@
-"""The frontend examples of README, run by Node against the service."""
+"""The examples of docs/frontend.md, run by Node against the service."""
 
 import re
 import subprocess
 
+from routes.http.token import EVERY_ID, Place, encode_token
 from tests.support.process import ROOT, run_service
 from tests.support.service import SECRET, data_folder, make_token
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "frontend.md").read_text()
 
 # Stands for lib/tasks.js, which the Better Auth tests run as it is: here the first request of each kind gets lost.
 PRELUDE = """
@@ -37,12 +38,20 @@ assert.equal(await left(user), 3);
 assert.deepEqual((await search(user, "OAT")).map((task) => task.id), [milk.id]);
 assert.deepEqual(await clearCompleted(user), { deleted: 2 });
 assert.equal(await left(user), 3);
+const copy = new Map([[0, { id: 0, title: "of another history" }]]);
+const since = await catchUp(user, copy, process.env.GONE);
+const shown = () => [...copy.values()].map((task) => task.title);
+assert.deepEqual(shown(), ["Buy oat milk", "Task 1", "Task 3"]);
+await create(user, { title: "Task 5" });
+await tasks(user, `/${milk.id}`, { method: "DELETE" });
+await catchUp(user, copy, since);
+assert.deepEqual(shown(), ["Task 1", "Task 3", "Task 5"]);
 console.log("all examples work");
 """
 
 
 def blocks(title: str) -> str:
-    section = README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     return "\n".join(re.findall(r"```js\n(.*?)```", section, re.DOTALL))
 
 
@@ -50,7 +59,8 @@ def test_the_examples_work() -> None:
     with data_folder() as folder, run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
         script = folder / "examples.mjs"
         script.write_text(PRELUDE + blocks("What your frontend can do") + PLAY)
-        environment = {"API": service.url(), "TOKEN": make_token(sub="alice")}
+        gone = encode_token(Place("2020-01-01T00:00:00.000000Z", EVERY_ID, snapshot=False), "alice")
+        environment = {"API": service.url(), "TOKEN": make_token(sub="alice"), "GONE": gone}
         played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
     assert "all examples work" in played.stdout, played.stderr
 
