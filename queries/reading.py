@@ -34,7 +34,10 @@ class Key(NamedTuple):
     value: ColumnElement[Any]
 
 
-KEYS = {"updated_at": Key(datetime, tasks.c.updated_at), "title": Key(str, folded(tasks.c.title))}
+KEYS = {
+    "updated_at": Key(datetime, tasks.c.updated_at),
+    "title": Key(str, folded(tasks.c.title)),
+}
 
 
 class Page(NamedTuple):

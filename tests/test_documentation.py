@@ -18,7 +18,7 @@ from config import Settings
 from tests.support.process import ROOT, run, run_service
 from tests.support.service import SECRET, data_folder, settings_for
 
-PAGES = {path.relative_to(ROOT): path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+PAGES = {path.relative_to(ROOT): path.read_text() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])}
 README = PAGES[Path("README.md")]
 CONFIGURATION = PAGES[Path("docs/configuration.md")]
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -112,6 +112,13 @@ def test_every_file_that_a_page_links_is_there(page: Path) -> None:
 def test_every_page_is_linked_by_readme() -> None:
     linked = {Path(path) for path in re.findall(r"\]\(([^)#]+)\)", README)}
     assert set(PAGES) - {Path("README.md")} <= linked
+
+
+def test_every_room_is_named_where_the_rooms_are() -> None:
+    files = map(Path, subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines())
+    rooms = {path.parts[0] for path in files if len(path.parts) > 1 or path.suffix == ".py"}
+    named = re.findall(r"^\|.*", section("The rooms"), re.MULTILINE)
+    assert rooms - {".ci"} <= set(re.findall(r"\]\(([^)]+)\)", "".join(named)))
 
 
 EXPORT = re.compile(r"export( [A-Z_]+=\S+)+")

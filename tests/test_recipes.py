@@ -1,4 +1,4 @@
-"""README's recipes, followed to the letter in a copy of the project."""
+"""The recipes of CONTRIBUTING.md, followed to the letter in a copy of the project."""
 
 import re
 import shutil
@@ -13,12 +13,13 @@ import pytest
 from tests.support.process import ROOT, run_service
 from tests.support.service import SECRET, User, check_problem
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+TITLES = re.findall(r"^## (Add .*)$", PAGE, re.MULTILINE)
 
 
 def follow(project: Path, title: str) -> None:
     """Apply the diffs of a recipe: what follows a line of the file is put after it."""
-    recipe = README.partition(f"\n### {title}\n")[2].partition("\n##")[0]
+    recipe = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     for diff in re.findall(r"```diff\n # (.*?)```", recipe, re.DOTALL):
         name, *lines = diff.splitlines()
         file = project / name
@@ -29,6 +30,8 @@ def follow(project: Path, title: str) -> None:
                 place += 1
             elif line.startswith(" # …"):
                 place = len(text)
+            elif line.startswith("-"):
+                del text[place := text.index(line[1:], place)]
             else:
                 place = text.index(line[1:], place) + 1
         file.write_text("\n".join(text) + "\n")
@@ -46,8 +49,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) -> None:
-    for title in ("Add a field", "Add a filter", "Add an endpoint"):
+    for title in TITLES:
         follow(project, title)
+    for look in (["check"], ["format", "--check"]):
+        subprocess.run([sys.executable, "-m", "ruff", *look, "."], cwd=project, check=True)
+    subprocess.run([sys.executable, "-m", "mypy", "."], cwd=project, check=True)
     environment = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": SECRET}
     subprocess.run([sys.executable, "dev.py", "migration", "add priority"], cwd=project, env=environment, check=True)
 
@@ -72,12 +78,35 @@ def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) ->
         for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
             assert user.get("", params={"created_after": moment}).status_code == 200
 
+        for priority in (None, 2, 4):
+            user.create(f"of {priority}", priority=priority)
+        by_priority = [
+            task["id"] for task in sorted(user.tasks(), key=lambda task: (task["priority"] or 0, task["id"]))
+        ]
+        for sort, expected in (("priority", by_priority), ("-priority", by_priority[::-1])):
+            walked, path = [], f"?sort={sort}&limit=1"
+            while path:
+                page = user.get(path)
+                walked += [each["id"] for each in page.json()]
+                path = page.links["next"]["url"].removeprefix(user.path) if "next" in page.links else ""
+            assert walked == expected
+
+        since = user.get("/changes").json()["next"]
         copied = user.send("POST", f"/{task['id']}/copy")
         assert (copied.status_code, copied.json()["title"]) == (201, "x")
+        assert user.get("/changes", params={"since": since}).json()["changed"] == [copied.json()]
+        assert user.get("", params={"count": "true"}).headers["X-Total-Count"] == str(len(user.tasks()))
         check_problem(stranger.send("POST", f"/{task['id']}/copy"), 404)
         check_problem(stranger.client.post(f"{user.path}/{task['id']}/copy", headers=stranger.headers), 403)
-        names = {parameter["name"] for parameter in document(client)["/api/{user_id}/tasks"]["get"]["parameters"]}
+
+        assert user.get("/first").json() == user.tasks()[0]
+        check_problem(stranger.get("/first"), 404)
+        check_problem(stranger.client.get(f"{user.path}/first", headers=stranger.headers), 403)
+        names = {
+            parameter["name"]: parameter for parameter in document(client)["/api/{user_id}/tasks"]["get"]["parameters"]
+        }
         assert "created_after" in names
+        assert "-priority" in str(names["sort"])
 
 
 def document(client: httpx2.Client) -> dict[str, Any]:
