@@ -130,7 +130,10 @@ await page.waitForResponse((response) => response.url().includes("q=NUMBER"));
 await gone(page, "Number 1");
 assert.equal(await page.getByRole("listitem").count(), 11); // 17, and 170 to 179
 await look("search");
-assert.ok(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window");
+assert.ok(
+  await page.evaluate("document.documentElement.scrollWidth <= innerWidth"),
+  "the page is wider than the window",
+);
 
 // Who signs out and in again finds it all; and the next person here nothing of it.
 await page.getByRole("button", { name: "Sign out" }).click();

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
+from tests.support.frontend import FRONTEND
 from tests.support.process import ROOT, run
 from tests.support.service import data_folder, wait_until
 
 HERE = Path(__file__).parent
-FRONTEND = ROOT / "examples" / "frontend"
 SCREENSHOTS = HERE / "screenshots"
 
 

@@ -11,22 +11,19 @@ import psycopg
 import pytest
 
 from embedded.server import EmbeddedServer
+from tests.support.frontend import compile_modules
 from tests.support.process import ROOT, run_service
 from tests.support.service import SECRET, data_folder, make_token
 
 HERE = Path(__file__).parent
-FRONTEND = ROOT / "examples" / "frontend"
 AFTER_BACKUP = "Made after the backup"
 VOID_TOKENS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "restore.md").read_text(), re.DOTALL)[0]
 
 
 @pytest.fixture(scope="module")
 def sync(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the modules as Node can load them."""
     folder = tmp_path_factory.mktemp("sync")
-    subprocess.run(["npm", "run", "types"], cwd=FRONTEND, check=True)
-    options = "--module commonjs --target es2022 --lib dom,dom.iterable,esnext --types node --strict"
-    subprocess.run(["npx", "tsc", "lib/sync.ts", "--outDir", folder, *options.split()], cwd=FRONTEND, check=True)
+    compile_modules(folder, "sync")
     return folder
 
 

@@ -1,7 +1,6 @@
 // Three windows of one person, two of them of one browser, on a network that cuts, loses and holds back what it carries.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 
 const { API, SYNC, OWNER, TOKEN, SECONDS } = process.env;
@@ -36,9 +35,8 @@ const request = (name, work) => {
 };
 Object.defineProperty(globalThis, "navigator", { value: { locks: { request } } });
 
-const require = createRequire(import.meta.url);
-const { createSync } = require(`${SYNC}/sync.js`);
-const { caller } = require(`${SYNC}/tasks.js`);
+const { createSync } = await import(`${SYNC}/sync.js`);
+const { caller } = await import(`${SYNC}/tasks.js`);
 
 const stop = new AbortController();
 const [laptop, phone] = [{}, {}];
@@ -46,7 +44,8 @@ const windows = { left: laptop, right: laptop, phone };
 const syncs = Object.entries(windows).map(([name, storage]) => {
   const call = caller(OWNER, async () => TOKEN);
   // The phone's network lets no stream through.
-  const polling = async (path, options) => (path?.startsWith("/changes/stream") ? Response.error() : call(path, options));
+  const polling = async (path, options) =>
+    path?.startsWith("/changes/stream") ? Response.error() : call(path, options);
   const sync = createSync(name === "phone" ? polling : call, storage, OWNER);
   void sync.follow(stop.signal);
   return { name, storage, sync };

@@ -13,11 +13,14 @@ export function SignIn() {
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    const { name = "", email = "", password = "" } = Object.fromEntries(new FormData(event.currentTarget)) as Record<string, string>;
+    const form = new FormData(event.currentTarget);
+    const field = (name: string) => String(form.get(name));
+    const account = { email: field("email"), password: field("password") };
     setBusy(true);
-    const { error } = isNew
-      ? await authClient.signUp.email({ name, email, password })
-      : await authClient.signIn.email({ email, password });
+    const signing = isNew
+      ? authClient.signUp.email({ ...account, name: field("name") })
+      : authClient.signIn.email(account);
+    const { error } = await signing.catch((error: Error) => ({ error }));
     setBusy(false);
     if (error) setTrouble(error.message ?? "That can't be done just now.");
     else router.refresh();
@@ -53,9 +56,7 @@ export function SignIn() {
         </button>
         {trouble && <p role="alert">{trouble}</p>}
       </form>
-      <button onClick={() => setNew(!isNew)}>
-        {isNew ? "I have an account" : "I am new here"}
-      </button>
+      <button onClick={() => setNew(!isNew)}>{isNew ? "I have an account" : "I am new here"}</button>
     </main>
   );
 }

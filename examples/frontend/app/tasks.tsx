@@ -8,7 +8,7 @@ import { clearCompleted, type Page } from "@/lib/tasks";
 import { useTasks } from "@/lib/use-tasks";
 
 import { More } from "./more";
-import { Row } from "./row";
+import { TaskRow } from "./task-row";
 
 interface Props {
   user: { id: string; name: string };
@@ -18,11 +18,11 @@ interface Props {
 
 export function Tasks({ user, first, open }: Props) {
   const router = useRouter();
-  const { call, sync, state, rows, q, find, next, showMore } = useTasks(user.id, first);
+  const { call, sync, state, all, rows, q, find, next, showMore } = useTasks(user.id, first);
   const { tasks, waiting, refused, trouble } = state;
   const [problem, setProblem] = useState("");
-  const left = tasks ? sync.show(tasks).filter(({ completed }) => !completed).length : open;
-  const clearable = !trouble && waiting === 0 && tasks?.some(({ completed }) => completed);
+  const left = tasks ? all.filter(({ completed }) => !completed).length : open;
+  const clearable = tasks && !trouble && waiting === 0 && left < all.length;
 
   function add(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -40,7 +40,13 @@ export function Tasks({ user, first, open }: Props) {
       </header>
 
       <form className="add" onSubmit={add}>
-        <input name="title" aria-label="New task" placeholder="What is to be done?" maxLength={200} autoComplete="off" />
+        <input
+          name="title"
+          aria-label="New task"
+          placeholder="What is to be done?"
+          maxLength={200}
+          autoComplete="off"
+        />
         <button className="primary">Add</button>
       </form>
       <input
@@ -62,8 +68,8 @@ export function Tasks({ user, first, open }: Props) {
       ))}
 
       <ul>
-        {rows.map((task) => (
-          <Row key={sync.keyOf(task)} task={task} waits={Boolean(trouble && task.waits)} write={sync.write} />
+        {rows.map((row) => (
+          <TaskRow key={sync.keyOf(row)} row={row} waits={Boolean(trouble && row.waits)} write={sync.write} />
         ))}
       </ul>
       {tasks && rows.length === 0 && <p className="empty">{q ? "Nothing has that in it." : "Nothing to do."}</p>}
@@ -77,7 +83,12 @@ export function Tasks({ user, first, open }: Props) {
         <p>{left} left</p>
         <button
           disabled={!clearable}
-          onClick={() => clearCompleted(call).then(() => setProblem(""), (error: Error) => setProblem(error.message))}
+          onClick={() =>
+            clearCompleted(call).then(
+              () => setProblem(""),
+              (error: Error) => setProblem(error.message),
+            )
+          }
         >
           Clear completed
         </button>

@@ -1,5 +1,5 @@
-// Better Auth itself reads BETTER_AUTH_URL, the one address under which the page may be opened (on 127.0.0.1 in place of
-// localhost, signing in is INVALID_ORIGIN), and BETTER_AUTH_SECRET.
+// Better Auth itself reads BETTER_AUTH_SECRET, and BETTER_AUTH_URL: the one address under which the page may be opened.
+// (On 127.0.0.1 in place of localhost, signing in is INVALID_ORIGIN.)
 import { betterAuth } from "better-auth";
 import { jwt } from "better-auth/plugins";
 import { Pool } from "pg";

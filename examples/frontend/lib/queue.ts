@@ -64,11 +64,13 @@ export function createQueue(
   async function deliver({ kind, seen, fields }: Write): Promise<Task | void> {
     const names = kind === "delete" ? CONTENT : CONTENT.filter((name) => name in fields);
     const same = (one: Fields, other: Fields) => names.every((name) => one[name] === other[name]);
-    const { draft } = seen;
     const answer = answers.get(seen.id);
     let task: Task = seen;
-    if (answer && same(answer, seen)) task = answer; // it is based on an own write that has come through
-    else if (draft) task = await createTask(call, draft.fields, draft.key); // the first time, or the same answer again
+    if (answer && answer.updated_at > seen.updated_at && same(answer, seen)) {
+      task = answer; // an own write has come through since
+    } else if (seen.draft) {
+      task = await createTask(call, seen.draft.fields, seen.draft.key); // made now, or the same answer as when it was
+    }
     if (kind === "create") return task;
     for (;;) {
       try {

@@ -2,7 +2,7 @@
 import { createQueue, type Row, type Write } from "./queue.ts";
 import { ok, Problem, type Call, type Changes, type Fields, type Task } from "./tasks.ts";
 
-const PAUSE = 2_000;
+const PAUSE = 3_000;
 const LONGEST_PAUSE = 60_000;
 const FIRST_WORD = 10_000; // a stream begins with an event: one that doesn't is held back by a proxy
 const SILENCE = 40_000; // something comes every 30 s, if only a comment: else the connection is dead
@@ -13,8 +13,6 @@ export interface State {
   refused: { write: Write; problem: Problem }[];
   trouble?: string; // why the copy can't follow just now
 }
-
-export type Sync = ReturnType<typeof createSync>;
 
 export function createSync(call: Call, storage: Record<string, string>, owner: string) {
   const copy = new Map<number, Task>();
@@ -34,7 +32,7 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
 
   /** Follow the server until the signal, in rounds: send what waits, then listen. */
   async function rounds(signal: AbortSignal): Promise<void> {
-    for (let pause = PAUSE; !signal.aborted; ) {
+    for (let pause = PAUSE; !signal.aborted;) {
       waking = new AbortController();
       const stop = AbortSignal.any([signal, waking.signal]);
       try {
@@ -67,11 +65,12 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
       }
     } finally {
       clearTimeout(timer);
+      connection.abort();
     }
   }
 
   async function poll(): Promise<void> {
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const response = await ask(`/changes?limit=1000${next && `&since=${next}`}`);
       const page: Changes = await response.json();
       apply(page);
@@ -123,7 +122,7 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
 /** The data of server-sent events, as this server writes them: in one line, and nothing in comments. */
 async function* events(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string | undefined> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ""; ; ) {
+  for (let text = ""; ;) {
     const { done, value } = await reader.read();
     if (done) return;
     const blocks = (text + value).split("\n\n");

@@ -56,14 +56,14 @@ export function useTasks(userId: string, first: Page) {
     setListed((now) => (now.next === next ? { tasks: [...now.tasks, ...page.tasks], next: page.next } : now));
   }
 
+  const all = useMemo(() => sync.show(state.tasks ?? listed.tasks), [sync, state, listed]);
   const rows = useMemo(() => {
     const text = q.trim().toLowerCase();
-    const oldest = (listed.next && listed.tasks.at(-1)?.id) || 0;
-    return sync
-      .show(state.tasks ?? listed.tasks)
+    const oldest = (listed.next && listed.tasks.at(-1)?.id) || 0; // no further than the pages have come
+    return all
       .filter(({ id }) => id < 0 || id >= oldest)
       .filter(({ title, description }) => `${title}\n${description ?? ""}`.toLowerCase().includes(text));
-  }, [sync, state, listed, q]);
+  }, [all, listed, q]);
 
-  return { call, sync, state, rows, q, find, next: listed.next, showMore };
+  return { call, sync, state, all, rows, q, find, next: listed.next, showMore };
 }

@@ -1,29 +1,31 @@
 import { useRef, useState, type FormEvent } from "react";
 
-import type { Row as Task } from "@/lib/queue";
+import type { Row } from "@/lib/queue";
 import type { Fields } from "@/lib/tasks";
 
 interface Props {
-  task: Task;
+  row: Row;
   waits: boolean;
-  write: (method: "edit" | "delete", task: Task, fields?: Fields) => void;
+  write: (kind: "edit" | "delete", row: Row, fields?: Fields) => void;
 }
 
-export function Row({ task, waits, write }: Props) {
-  // The task as it was when editing began: by If-Match the server tells whether it still is.
-  const [edited, setEdited] = useState<Task>();
+export function TaskRow({ row, waits, write }: Props) {
+  const [edited, setEdited] = useState<Row>(); // as it was when editing began: by If-Match the server sees if it still is
   const opener = useRef<HTMLButtonElement>(null);
-  const { title, description, completed } = task;
+  const { title, description, completed } = row;
 
   function close() {
     setEdited(undefined);
     opener.current?.focus();
   }
 
-  function save(event: FormEvent<HTMLFormElement>, before: Task) {
+  function save(event: FormEvent<HTMLFormElement>, before: Row) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const written = { title: String(form.get("title")).trim(), description: String(form.get("description")).trim() || null };
+    const written = {
+      title: String(form.get("title")).trim(),
+      description: String(form.get("description")).trim() || null,
+    };
     const fields: Fields = {};
     if (written.title !== before.title) fields.title = written.title;
     if (written.description !== before.description) fields.description = written.description;
@@ -34,22 +36,30 @@ export function Row({ task, waits, write }: Props) {
   return (
     <li className={completed ? "completed" : undefined}>
       <label>
-        <input type="checkbox" checked={completed} onChange={() => write("edit", task, { completed: !completed })} />
+        <input type="checkbox" checked={completed} onChange={() => write("edit", row, { completed: !completed })} />
         <span>{title}</span>
       </label>
       <button
         ref={opener}
         aria-expanded={Boolean(edited)}
         aria-label={`Edit ${title}`}
-        onClick={() => (edited ? close() : setEdited(task))}
+        onClick={() => (edited ? close() : setEdited(row))}
       >
         Edit
       </button>
       {waits && <small>Not sent yet</small>}
       {!edited && description && <p>{description}</p>}
       {edited && (
-        <form onSubmit={(event) => save(event, edited)}>
-          <input name="title" aria-label="Title" defaultValue={edited.title} maxLength={200} pattern=".*\S.*" required autoFocus />
+        <form onSubmit={(event) => save(event, edited)} onKeyDown={({ key }) => key === "Escape" && close()}>
+          <input
+            name="title"
+            aria-label="Title"
+            defaultValue={edited.title}
+            maxLength={200}
+            pattern=".*\S.*"
+            required
+            autoFocus
+          />
           <textarea
             name="description"
             aria-label="Description"
