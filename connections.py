@@ -134,12 +134,12 @@ Where one task makes sessions for two owners, both borrow for the last one.
 Connect = Callable[[], Coroutine[Any, Any, Connection]]
 
 
-def connector(url: str, settings: Settings, limit: float | None = None) -> Connect:
+def connector(url: str, settings: Settings, limit: float | None = None, *, on_citus: bool = False) -> Connect:
     """Opens connections to a libpq URL, just as a PostgreSQL provider shows it."""
     given = conninfo_to_dict(url)
     # Behind a transaction pooler, such as Neon's, the next statement may meet another connection.
     direct = settings.database_prepare and "-pooler." not in url
-    if direct:
+    if direct and not on_citus:  # Citus chooses the node by the owner, and refuses a plan without
         given["options"] = f"{GENERIC_PLANS} {given.get('options', '')}".strip()
     conninfo = make_conninfo("", **{**DEFAULTS, **given, "client_encoding": "utf8"})
 

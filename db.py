@@ -54,6 +54,7 @@ class Database:
         self._healing: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
         self._last_write = 0.0
+        self._on_citus = False
         self._connections: Connections
         self.engine: AsyncEngine
         """For sessions: a transaction each, on connections of the same supply."""
@@ -67,9 +68,7 @@ class Database:
         if not self._settings.database_url:
             self._embedded = await asyncio.to_thread(EmbeddedServer, self._settings.data_dir)
         self._connections = Connections(
-            self.connector(self._settings.database_statement_timeout),
-            self._settings.database_pool_size,
-            self._settings.database_pool_timeout,
+            self._connect, self._settings.database_pool_size, self._settings.database_pool_timeout
         )
         self.engine = engine_over(self._connections.lend)
         if not await self._try_to_migrate():
@@ -95,7 +94,12 @@ class Database:
         if self._embedded:
             return embedded_connector(self._embedded, self._settings, limit)
         assert self._settings.database_url  # noqa: S101 (without one, there is an embedded server)
-        return connector(self._settings.database_url.get_secret_value(), self._settings, limit)
+        url = self._settings.database_url.get_secret_value()
+        return connector(url, self._settings, limit, on_citus=self._on_citus)
+
+    async def _connect(self) -> Connection:
+        # Not before migrations are through, which tell whether it is on Citus.
+        return await self.connector(self._settings.database_statement_timeout)()
 
     async def fetch(
         self, statement: Prepared[Row], values: Mapping[str, Any], owner: str = "", within: Connection | None = None
@@ -110,6 +114,8 @@ class Database:
         """
         if self._not_ready:
             raise Unavailable(self._not_ready)
+        if self._on_citus:
+            statement = statement.on_citus
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", statement.sql.decode())
         if statement.constants:
@@ -192,7 +198,7 @@ class Database:
 
     async def _try_to_migrate(self) -> bool:
         try:
-            await migrate(self.connector(), self._settings.better_auth_user_table)
+            self._on_citus = await migrate(self.connector(), self._settings.better_auth_user_table)
         except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError, LookupError) as error:
             problem = problem_of(error)
             self._not_ready = problem.detail if problem else "The database is not ready yet."

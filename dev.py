@@ -55,7 +55,11 @@ def statements() -> Iterator[tuple[str, Prepared[Any]]]:
     """What ``queries`` has, in its order."""
     for name, value in vars(queries).items():
         named = {f'{name}["{key}"]': item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-        yield from ((key, item) for key, item in named.items() if isinstance(item, Prepared))
+        for key, item in named.items():
+            if isinstance(item, Prepared):
+                yield key, item
+                if item.on_citus is not item:
+                    yield f"{key}.on_citus", item.on_citus
 
 
 def _formatted(sql: str) -> str:

@@ -172,7 +172,6 @@ WITH
         FROM idempotency_keys
         WHERE idempotency_keys.created_at < now() - interval '24 hours'
         LIMIT %(param_2)s::INTEGER
-        FOR UPDATE SKIP LOCKED
     ),
     sizes AS (
         SELECT
@@ -182,14 +181,18 @@ WITH
             sum("old".bytes) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND %(param_1)s::INTEGER PRECEDING) AS before
         FROM "old"
     ),
+    few AS (
+        SELECT sizes.user_id AS user_id, sizes.key AS key
+        FROM sizes
+        WHERE coalesce(sizes.before, %(coalesce_1)s::INTEGER) < %(coalesce_2)s::INTEGER
+    ),
     cleared AS (
         DELETE FROM idempotency_keys
+        USING few
         WHERE
-            (idempotency_keys.user_id, idempotency_keys.key) IN (
-                SELECT sizes.user_id, sizes.key
-                FROM sizes
-                WHERE coalesce(sizes.before, %(coalesce_1)s::INTEGER) < %(coalesce_2)s::INTEGER
-            )
+            idempotency_keys.created_at < now() - interval '24 hours'
+            AND idempotency_keys.user_id = few.user_id
+            AND idempotency_keys.key = few.key
         RETURNING idempotency_keys.key
     )
 SELECT count(*) AS number
@@ -211,6 +214,34 @@ WITH
         WHERE users.id IN (SELECT newest.user_id FROM newest)
         FOR NO KEY UPDATE SKIP LOCKED
     ),
+    raised AS (
+        UPDATE users SET known_since = greatest(users.known_since, newest.moment)
+        FROM newest
+        WHERE users.id = newest.user_id AND users.id IN (SELECT taken.id FROM taken)
+        RETURNING users.id
+    ),
+    forgotten AS (
+        DELETE FROM deletions
+        WHERE
+            deletions.user_id IN (SELECT raised.id FROM raised)
+            AND (deletions.user_id, deletions.deleted_at, deletions.id)
+            IN (SELECT aged.user_id, aged.deleted_at, aged.id FROM aged)
+        RETURNING deletions.id
+    )
+SELECT count(*) AS number
+FROM forgotten;
+
+-- FORGET_DELETIONS.on_citus
+-- param_1 = 1000
+WITH
+    aged AS (
+        SELECT deletions.user_id AS user_id, deletions.deleted_at AS deleted_at, deletions.id AS id
+        FROM deletions
+        WHERE deletions.deleted_at < now() - interval '30 days'
+        LIMIT %(param_1)s::INTEGER
+    ),
+    newest AS (SELECT aged.user_id AS user_id, max(aged.deleted_at) AS moment FROM aged GROUP BY aged.user_id),
+    taken AS (SELECT users.id AS id FROM users WHERE users.id IN (SELECT newest.user_id FROM newest)),
     raised AS (
         UPDATE users SET known_since = greatest(users.known_since, newest.moment)
         FROM newest
@@ -821,6 +852,71 @@ WITH
 SELECT nullif(concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']'), '[]') AS body
 FROM task;
 
+-- CREATE.on_citus
+WITH
+    stamp AS (
+        INSERT INTO users(id, changed_at, known_since, task_count)
+        SELECT
+            %(owner)s::VARCHAR AS id,
+            timezone('UTC', timezone('UTC', now()) + interval '1 microsecond') AS changed_at,
+            now() AS known_since,
+            json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS task_count
+        WHERE
+            json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) <= %(most_tasks)s::BIGINT
+            ON CONFLICT(id) DO UPDATE SET changed_at = greatest(
+                excluded.changed_at, timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')
+            ),
+            task_count = (users.task_count + excluded.task_count)
+        WHERE users.task_count + excluded.task_count <= %(most_tasks)s::BIGINT
+        RETURNING users.id, users.changed_at
+    ),
+    draft AS (
+        SELECT
+            %(owner)s::VARCHAR AS user_id,
+            nextval('tasks_id_seq') AS id,
+            anon_1.title AS title,
+            anon_1.description AS description,
+            anon_1.completed AS completed,
+            stamp.changed_at AS created_at,
+            stamp.changed_at AS updated_at
+        FROM stamp
+        JOIN
+            json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+                title VARCHAR, description VARCHAR, completed BOOLEAN
+            )
+            ON true
+    ),
+    made AS (
+        INSERT INTO tasks(user_id, id, title, description, completed, created_at, updated_at)
+        SELECT
+            users.id AS user_id,
+            draft.id AS id,
+            draft.title AS title,
+            draft.description AS description,
+            draft.completed AS completed,
+            draft.created_at AS created_at,
+            draft.updated_at AS updated_at
+        FROM users
+        JOIN draft ON users.id = draft.user_id
+        WHERE users.id = %(owner)s::VARCHAR
+        RETURNING
+            tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.completed, tasks.created_at, tasks.updated_at
+    ),
+    task AS (
+        SELECT
+            made.id AS id,
+            made.user_id AS user_id,
+            made.title AS title,
+            made.description AS description,
+            made.completed AS completed,
+            to_char(timezone('UTC', made.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+            to_char(timezone('UTC', made.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+        FROM made
+        ORDER BY made.id
+    )
+SELECT nullif(concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']'), '[]') AS body
+FROM task;
+
 -- CREATE_ONCE
 WITH
     earlier AS (
@@ -910,6 +1006,117 @@ SELECT
     (SELECT earlier.response FROM earlier) AS replay,
     (SELECT earlier.fingerprint = %(fingerprint)s::VARCHAR AS anon_2 FROM earlier) AS same;
 
+-- CREATE_ONCE.on_citus
+WITH
+    stamp AS (
+        INSERT INTO users(id, changed_at, known_since, task_count)
+        SELECT
+            %(owner)s::VARCHAR AS id,
+            timezone('UTC', timezone('UTC', now()) + interval '1 microsecond') AS changed_at,
+            now() AS known_since,
+            json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS task_count
+        WHERE
+            json_array_length(CAST(%(new_tasks)s::VARCHAR AS JSON)) <= %(most_tasks)s::BIGINT
+            AND NOT (
+                EXISTS (
+                    SELECT idempotency_keys.response, idempotency_keys.fingerprint
+                    FROM idempotency_keys
+                    WHERE
+                        idempotency_keys.user_id = %(owner)s::VARCHAR
+                        AND idempotency_keys.key = %(idempotency_key)s::VARCHAR
+                        AND idempotency_keys.created_at >= now() - interval '24 hours'
+                )
+            )
+            ON CONFLICT(id) DO UPDATE SET changed_at = greatest(
+                excluded.changed_at, timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')
+            ),
+            task_count = (users.task_count + excluded.task_count)
+        WHERE users.task_count + excluded.task_count <= %(most_tasks)s::BIGINT
+        RETURNING users.id, users.changed_at
+    ),
+    draft AS (
+        SELECT
+            %(owner)s::VARCHAR AS user_id,
+            nextval('tasks_id_seq') AS id,
+            anon_1.title AS title,
+            anon_1.description AS description,
+            anon_1.completed AS completed,
+            stamp.changed_at AS created_at,
+            stamp.changed_at AS updated_at
+        FROM stamp
+        JOIN
+            json_to_recordset(CAST(%(new_tasks)s::VARCHAR AS JSON)) AS anon_1(
+                title VARCHAR, description VARCHAR, completed BOOLEAN
+            )
+            ON true
+    ),
+    made AS (
+        INSERT INTO tasks(user_id, id, title, description, completed, created_at, updated_at)
+        SELECT
+            users.id AS user_id,
+            draft.id AS id,
+            draft.title AS title,
+            draft.description AS description,
+            draft.completed AS completed,
+            draft.created_at AS created_at,
+            draft.updated_at AS updated_at
+        FROM users
+        JOIN draft ON users.id = draft.user_id
+        WHERE users.id = %(owner)s::VARCHAR
+    ),
+    task AS (
+        SELECT
+            draft.id AS id,
+            draft.user_id AS user_id,
+            draft.title AS title,
+            draft.description AS description,
+            draft.completed AS completed,
+            to_char(timezone('UTC', draft.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+            to_char(timezone('UTC', draft.updated_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at
+        FROM draft
+    ),
+    answer AS (
+        SELECT
+            %(owner)s::VARCHAR AS user_id,
+            %(idempotency_key)s::VARCHAR AS key,
+            %(fingerprint)s::VARCHAR AS fingerprint,
+            concat('[', string_agg(CAST(row_to_json(task) AS TEXT), ','), ']') AS response,
+            now() AS created_at
+        FROM task
+        HAVING count(*) > 0
+    ),
+    claim AS (
+        INSERT INTO idempotency_keys(user_id, key, fingerprint, response, created_at)
+        SELECT
+            users.id AS user_id,
+            answer.key AS key,
+            answer.fingerprint AS fingerprint,
+            answer.response AS response,
+            answer.created_at AS created_at
+        FROM users
+        JOIN answer ON users.id = answer.user_id
+        WHERE
+            users.id = %(owner)s::VARCHAR
+            ON CONFLICT(user_id, key) DO UPDATE SET fingerprint = CASE
+                WHEN (excluded.created_at - idempotency_keys.created_at > interval '24 hours') THEN excluded.fingerprint
+            END,
+            response = excluded.response,
+            created_at = excluded.created_at
+        RETURNING idempotency_keys.response
+    ),
+    earlier AS (
+        SELECT idempotency_keys.response AS response, idempotency_keys.fingerprint AS fingerprint
+        FROM idempotency_keys
+        WHERE
+            idempotency_keys.user_id = %(owner)s::VARCHAR
+            AND idempotency_keys.key = %(idempotency_key)s::VARCHAR
+            AND idempotency_keys.created_at >= now() - interval '24 hours'
+    )
+SELECT
+    (SELECT claim.response FROM claim) AS body,
+    (SELECT earlier.response FROM earlier) AS replay,
+    (SELECT earlier.fingerprint = %(fingerprint)s::VARCHAR AS anon_2 FROM earlier) AS same;
+
 -- DELETE
 WITH
     taken AS (
@@ -957,6 +1164,64 @@ WITH
         SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
         FROM gone
         JOIN stamp ON stamp.id = gone.user_id
+    )
+SELECT
+    EXISTS (SELECT gone.id FROM gone) AS done,
+    EXISTS (SELECT * FROM tasks WHERE tasks.user_id = %(owner)s::VARCHAR AND tasks.id = %(task_id)s::BIGINT) AS found;
+
+-- DELETE.on_citus
+WITH
+    taken AS (
+        SELECT users.id AS id
+        FROM users
+        WHERE
+            users.id = %(owner)s::VARCHAR
+            AND (
+                EXISTS (
+                    SELECT *
+                    FROM tasks
+                    WHERE
+                        tasks.user_id = %(owner)s::VARCHAR
+                        AND tasks.id = %(task_id)s::BIGINT
+                        AND (
+                            %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+                            OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                        )
+                )
+            )
+        FOR NO KEY UPDATE
+    ),
+    gone AS (
+        DELETE FROM tasks
+        USING taken
+        WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND tasks.id = %(task_id)s::BIGINT
+            AND (
+                %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
+                OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+            )
+            AND tasks.user_id = taken.id
+        RETURNING tasks.user_id, tasks.id
+    ),
+    stamp AS (
+        UPDATE users SET changed_at
+        = greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')),
+        task_count = (users.task_count - (SELECT count(*) AS count_1 FROM gone))
+        WHERE users.id = %(owner)s::VARCHAR AND (EXISTS (SELECT gone.id FROM gone))
+        RETURNING users.id, users.changed_at
+    ),
+    buried AS (
+        SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
+        FROM gone
+        JOIN stamp ON stamp.id = gone.user_id
+    ),
+    kept AS (
+        INSERT INTO deletions(user_id, deleted_at, id)
+        SELECT users.id AS user_id, buried.changed_at AS changed_at, buried.id AS id
+        FROM users
+        JOIN buried ON users.id = buried.user_id
+        WHERE users.id = %(owner)s::VARCHAR
     )
 SELECT
     EXISTS (SELECT gone.id FROM gone) AS done,
@@ -1022,6 +1287,76 @@ WITH
         SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
         FROM gone
         JOIN stamp ON stamp.id = gone.user_id
+    )
+SELECT count(*) AS number
+FROM gone;
+
+-- DELETE_ALL.on_citus
+WITH
+    taken AS (
+        SELECT users.id AS id
+        FROM users
+        WHERE
+            users.id = %(owner)s::VARCHAR
+            AND (
+                EXISTS (
+                    SELECT *
+                    FROM tasks
+                    WHERE
+                        tasks.user_id = %(owner)s::VARCHAR
+                        AND (
+                            CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                            OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                        )
+                        AND (
+                            %(only_q)s::VARCHAR IS NULL
+                            OR strpos(
+                                lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                            )
+                            > 0
+                            OR strpos(
+                                lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                            )
+                            > 0
+                        )
+                        AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+                )
+            )
+        FOR NO KEY UPDATE
+    ),
+    gone AS (
+        DELETE FROM tasks
+        USING taken
+        WHERE
+            tasks.user_id = %(owner)s::VARCHAR
+            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                %(only_q)s::VARCHAR IS NULL
+                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+            )
+            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+            AND tasks.user_id = taken.id
+        RETURNING tasks.user_id, tasks.id
+    ),
+    stamp AS (
+        UPDATE users SET changed_at
+        = greatest(now(), timezone('UTC', timezone('UTC', users.changed_at) + interval '1 microsecond')),
+        task_count = (users.task_count - (SELECT count(*) AS count_1 FROM gone))
+        WHERE users.id = %(owner)s::VARCHAR AND (EXISTS (SELECT gone.id FROM gone))
+        RETURNING users.id, users.changed_at
+    ),
+    buried AS (
+        SELECT %(owner)s::VARCHAR AS user_id, stamp.changed_at AS changed_at, gone.id AS id
+        FROM gone
+        JOIN stamp ON stamp.id = gone.user_id
+    ),
+    kept AS (
+        INSERT INTO deletions(user_id, deleted_at, id)
+        SELECT users.id AS user_id, buried.changed_at AS changed_at, buried.id AS id
+        FROM users
+        JOIN buried ON users.id = buried.user_id
+        WHERE users.id = %(owner)s::VARCHAR
     )
 SELECT count(*) AS number
 FROM gone;

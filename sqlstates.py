@@ -8,9 +8,10 @@ import psycopg
 
 from problems import Unavailable
 
-# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure, and the NULL by
-# which CREATE_ONCE undoes itself where its key was just being taken.
-ROLLED_BACK = {"57P01", "40P01", "40001", "23502"}
+# The server rolled the statement back and says so: admin shutdown, deadlock, serialization failure, the NULL by which
+# CREATE_ONCE undoes itself where its key was just being taken, and an error within it, which is what Citus calls a
+# connection between its nodes that has died.
+ROLLED_BACK = {"57P01", "40P01", "40001", "23502", "XX000"}
 # What making an owner's row fails with where BETTER_AUTH_USER_TABLE has no account for it, or can't have one: the
 # reference finds nothing, or the id is no value of the account's type.
 NO_ACCOUNT = {"23503", "22P02", "22003"}
@@ -68,7 +69,7 @@ def problem_of(error: BaseException | None) -> Unavailable | None:
         return None
     if error.sqlstate:
         detail = UNAVAILABLE.get(error.sqlstate)
-        if detail is None and error.sqlstate[:2] in {"08", "53", "57", "58"}:
+        if detail is None and error.sqlstate[:2] in {"08", "53", "57", "58", "XX"}:
             detail = OUT_OF_REACH
         return Unavailable(detail) if detail else None
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -27,8 +27,8 @@ class UnscopedStatementError(TypeError):
 class Prepared(Generic[Row]):
     """A statement that is compiled once, and runs in one round trip. It returns one row."""
 
-    def __init__(self, expression: Any, row: type[Row]) -> None:
-        """``row`` is a named tuple of the expression's columns."""
+    def __init__(self, expression: Any, row: type[Row], on_citus: Any = None) -> None:
+        """``row`` is a named tuple of the expression's columns; ``on_citus`` another expression, for Citus."""
         columns = tuple(expression.selected_columns.keys())
         if columns != row._fields:  # type: ignore[attr-defined]
             raise TypeError(f"{row.__name__} names other columns than the statement has: {', '.join(columns)}.")
@@ -39,6 +39,7 @@ class Prepared(Generic[Row]):
             raise TypeError("in_() of a list is written anew for each length: use == sa.any_() of an ARRAY.")
         self.constants = {name: value for name, value in compiled.params.items() if value is not None}
         """What Python literals in the expression have become; ``literal_column`` makes them part of the SQL."""
+        self.on_citus = self if on_citus is None else type(self)(on_citus, row)
 
 
 class UnownedStatement(Prepared[Row]):
@@ -55,12 +56,12 @@ class Statement(Prepared[Row]):
         UnscopedStatementError: one of them doesn't.
     """
 
-    def __init__(self, expression: Any, row: type[Row]) -> None:
+    def __init__(self, expression: Any, row: type[Row], on_citus: Any = None) -> None:
         parts = list(visitors.iterate(expression))
         for part in parts:
             _check(part)
         self.writes = any(isinstance(part, sa.UpdateBase) for part in parts)
-        super().__init__(expression, row)
+        super().__init__(expression, row, on_citus)
 
 
 def owner_column(table: Any) -> sa.Column[Any]:
@@ -180,6 +181,9 @@ def written_columns(part: Any) -> dict[str, Any]:
 
 def _written_owner(part: sa.Insert) -> object:
     written = written_columns(part).get(owner_column(part.table).name)
+    inner = written.element if isinstance(written, sa.Label) else written
+    if isinstance(inner, sa.Column) and inner is owner_column(inner.table):  # its SELECT must compare it, as any
+        return OWNER
     if isinstance(written, sa.ColumnClause) and isinstance(written.table, sa.CTE):  # what an earlier part has bound
         selected: Any = written.table.element
         return selected.selected_columns[written.key]

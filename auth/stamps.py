@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from auth.scope import OwnerBoundSession
 
 _OWNER = sa.select(users.c.id).where(me).with_for_update(key_share=True)
-_STAMP = welcome(bind("number", sa.BigInteger))
+# As a CTE, in which Citus sees values: a node of it can't tell the type of a parameter that isn't used there.
+_STAMP = sa.select(welcome(bind("number", sa.BigInteger)).cte("stamp"))
 _gone = sa.select(OWNER, bind("moment", UTCDateTime), tasks.c.id).where(
     mine, tasks.c.id == sa.any_(bind("ids", ARRAY(sa.BigInteger)))
 )

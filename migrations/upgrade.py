@@ -24,16 +24,30 @@ async def transaction(connect: Connect) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def migrate(connect: Connect, better_auth_user_table: str | None) -> None:
-    """Bring the schema up to date.
+async def migrate(connect: Connect, better_auth_user_table: str | None) -> bool:
+    """Bring the schema up to date, and say whether Citus has distributed the tables.
 
     Raises:
         SQLAlchemyError, psycopg.Error, LookupError: the database is away, or not ready for it.
     """
     async with transaction(connect) as connection:
         await connection.run_sync(upgrade)
+        distributed = await connection.run_sync(is_distributed)
         if better_auth_user_table:
+            if distributed:
+                raise LookupError(
+                    "BETTER_AUTH_USER_TABLE can't be set on Citus, whose tables can't reference Better Auth's."
+                )
             await connection.run_sync(link_accounts, better_auth_user_table)
+    return distributed
+
+
+def is_distributed(connection: Connection) -> bool:
+    """Whether the tables are spread over the nodes of Citus."""
+    if connection.scalar(text("SELECT to_regclass('pg_dist_partition')")) is None:
+        return False
+    distributed = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'users'::regclass"
+    return bool(connection.scalar(text(distributed)))
 
 
 def upgrade(connection: Connection) -> None:

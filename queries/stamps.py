@@ -6,7 +6,7 @@ changes up to it: none can turn up before it later, as one could whose transacti
 
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, DateTime, exists, func, literal_column, select, update
+from sqlalchemy import CTE, BigInteger, ColumnElement, DateTime, Select, exists, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import UTCDateTime
 
@@ -45,6 +45,12 @@ def welcome(number: ColumnElement[int], *conditions: ColumnElement[bool]) -> Any
         },
         where=together <= most,
     ).returning(users.c.id, users.c.changed_at)
+
+
+def beside_owner(rows: CTE) -> Select[Any]:
+    """The rows, as an INSERT must read them on Citus: beside the owner's row, or all nodes would have to have them."""
+    columns = {**rows.c, "user_id": users.c.id.label("user_id")}
+    return select(*columns.values()).join_from(users, rows, rows.c.user_id == users.c.id).where(me)
 
 
 def stamp(which: ColumnElement[bool]) -> CTE:

@@ -1,5 +1,6 @@
 """Creating, changing and deleting tasks: each statement takes the owner's row first (see ``stamps``)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -36,7 +37,7 @@ from queries.parts import (
     this,
     users,
 )
-from queries.stamps import later, me, stamp, taken, welcome
+from queries.stamps import beside_owner, later, me, stamp, taken, welcome
 from schemas import TaskCreate, TaskUpdate
 from statements import OWNER, Statement
 
@@ -96,23 +97,24 @@ def _drafted(stamped: CTE) -> Select[Any]:
     ).select_from(stamped.join(sent, literal_column("true")))
 
 
-def _create() -> Select[Any]:
+def _create(*, on_citus: bool = False) -> Select[Any]:
     """Insert the tasks in ``new_tasks``."""
     draft = _drafted(welcome(_number).cte("stamp"))
+    if on_citus:
+        draft = beside_owner(draft.cte("draft"))
     made = insert(tasks).from_select(draft.selected_columns.keys(), draft).returning(*columns_shown(tasks)).cte("made")
     task = select(*public(made)).order_by(made.c.id).cte("task")
     return select(func.nullif(json_array(task), text_of("[]")).label("body"))
 
 
-def _create_once() -> Select[Any]:
+def _create_once(*, on_citus: bool = False) -> Select[Any]:
     """Insert the tasks in ``new_tasks`` if nobody has claimed ``idempotency_key``. Bound too: ``fingerprint``."""
     key, print_ = bind("idempotency_key"), bind("fingerprint")
-    earlier = (
-        select(answers.c.response, answers.c.fingerprint)
-        .where(answers.c.user_id == OWNER, answers.c.key == key, ~expired)
-        .cte("earlier")
-    )
-    draft = _drafted(welcome(_number, ~exists(select(earlier.c.response))).cte("stamp")).cte("draft")
+    first_answer = select(answers.c.response, answers.c.fingerprint)
+    first_answer = first_answer.where(answers.c.user_id == OWNER, answers.c.key == key, ~expired)
+    earlier = first_answer.cte("earlier")
+    taken_already = exists(first_answer if on_citus else select(earlier.c.response))
+    draft = _drafted(welcome(_number, ~taken_already).cte("stamp")).cte("draft")
     task = select(*public(draft)).cte("task")
     answer = select(
         OWNER.label("user_id"),
@@ -121,6 +123,9 @@ def _create_once() -> Select[Any]:
         json_array(task).label("response"),
         func.now().label("created_at"),
     ).having(func.count() > literal_column("0"))
+    drafted = select(draft)
+    if on_citus:
+        answer, drafted = beside_owner(answer.cte("answer")), beside_owner(draft)
     claimed = upsert(answers).from_select(answer.selected_columns.keys(), answer)
     sent = claimed.excluded
     # Of two with the same key at once, the second has waited for the owner's row, and counted its tasks there. A NULL
@@ -138,7 +143,7 @@ def _create_once() -> Select[Any]:
         .returning(answers.c.response)
         .cte("claim")
     )
-    made = insert(tasks).from_select(list(draft.c.keys()), select(draft)).cte("made")
+    made = insert(tasks).from_select(list(draft.c.keys()), drafted).cte("made")
     return select(
         select(claim.c.response).scalar_subquery().label("body"),
         select(earlier.c.response).scalar_subquery().label("replay"),
@@ -178,8 +183,8 @@ def _change_all() -> Select[Any]:
     return number_of(changed.returning(tasks.c.id).cte("changed"))
 
 
-def _delete(which: ColumnElement[bool]) -> tuple[CTE, CTE]:
-    """Delete such tasks: those that are gone, and what is kept of them."""
+def _delete(which: ColumnElement[bool], answer: Callable[[CTE], Any], *, on_citus: bool = False) -> Any:
+    """Delete such tasks; ``answer`` is made of those that are gone."""
     owner = taken(which)
     gone = delete(tasks).where(which, tasks.c.user_id == owner.c.id).returning(tasks.c.user_id, tasks.c.id).cte("gone")
     fewer = users.c.task_count - select(func.count()).select_from(gone).scalar_subquery()
@@ -191,21 +196,22 @@ def _delete(which: ColumnElement[bool]) -> tuple[CTE, CTE]:
         .cte("stamp")
     )
     kept = select(OWNER.label("user_id"), stamped.c.changed_at, gone.c.id).join(stamped, stamped.c.id == gone.c.user_id)
-    return gone, insert(deletions).from_select(["user_id", "deleted_at", "id"], kept).cte("kept")
+    if on_citus:
+        kept = beside_owner(kept.cte("buried"))
+    return answer(gone).add_cte(insert(deletions).from_select(["user_id", "deleted_at", "id"], kept).cte("kept"))
 
 
-_gone, _kept = _delete(this & unchanged)
-_all_gone, _all_kept = _delete(chosen)
+def _done(gone: CTE) -> Any:
+    return select(exists(select(gone.c.id)).label("done"), exists().where(this).label("found"))
 
-CREATE = Statement(_create(), Created)
-CREATE_ONCE = Statement(_create_once(), CreatedOnce)
+
+CREATE = Statement(_create(), Created, on_citus=_create(on_citus=True))
+CREATE_ONCE = Statement(_create_once(), CreatedOnce, on_citus=_create_once(on_citus=True))
 UPDATE = Statement(_change(_sent_fields()), Changed)
 COMPLETE = Statement(_change({"completed": func.coalesce(bind("wanted", Boolean), ~tasks.c.completed)}), Changed)
-DELETE = Statement(
-    select(exists(select(_gone.c.id)).label("done"), exists().where(this).label("found")).add_cte(_kept), Deleted
-)
+DELETE = Statement(_delete(this & unchanged, _done), Deleted, on_citus=_delete(this & unchanged, _done, on_citus=True))
 UPDATE_ALL = Statement(_change_all(), Count)
-DELETE_ALL = Statement(number_of(_all_gone).add_cte(_all_kept), Count)
+DELETE_ALL = Statement(_delete(chosen, number_of), Count, on_citus=_delete(chosen, number_of, on_citus=True))
 JOIN = Statement(
     number_of(upsert(users).values(id=OWNER).on_conflict_do_nothing().returning(users.c.id).cte("joined")), Count
 )

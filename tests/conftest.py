@@ -169,3 +169,10 @@ def watched(database_url: str) -> Iterator[Watched]:
 def empty_database(database_url: str) -> Iterator[str]:
     with new_database(database_url) as url:
         yield url
+
+
+@pytest.fixture
+def plain_database(database_url: str) -> Iterator[str]:
+    """As ``empty_database``, and without Citus also where that has it."""
+    with new_database(database_url, plain=True) as url:
+        yield url

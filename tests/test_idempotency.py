@@ -147,6 +147,9 @@ def old_keys(empty_database: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
 def left(connection: psycopg.Connection) -> int:
     row = connection.execute("SELECT count(*) FROM idempotency_keys").fetchone()
     return int(row[0]) if row else 0
@@ -181,6 +184,23 @@ def test_a_few_megabytes_are_cleared_at_a_time(old_keys: psycopg.Connection) -> 
         numbers.append(number[0])
     assert sum(numbers) == 2510
     assert len(numbers) > 4  # ten of a megabyte each, four at a time, and a thousand small ones
+
+
+def test_a_key_that_is_taken_again_meanwhile_is_not_cleared(plain_database: str) -> None:
+    with running(plain_database):
+        pass
+    clear = queries.CLEAR_EXPIRED_KEYS
+    with psycopg.connect(plain_database) as taker, psycopg.connect(plain_database, autocommit=True) as connection:
+        connection.execute("INSERT INTO users VALUES ('alice')")
+        key = "INSERT INTO idempotency_keys VALUES ('alice', %s, 'f', 'r', now() - interval '25 hours')"
+        connection.cursor().executemany(key, [["old"], ["taken"]])
+        taker.execute("UPDATE idempotency_keys SET created_at = now() WHERE key = 'taken'")
+        with ThreadPoolExecutor() as threads, psycopg.connect(plain_database, autocommit=True) as observer:
+            clearing = threads.submit(connection.execute, clear.sql, clear.constants)
+            wait_until(lambda: observer.execute(WAITING).fetchone())
+            taker.commit()
+            assert clearing.result().fetchone() == (1,)
+        assert left(connection) == 1
 
 
 def test_an_idle_database_is_left_when_the_last_key_has_expired(

@@ -17,10 +17,10 @@ from migrations.upgrade import alembic_config, transaction
 from tests.support.service import settings_for
 
 
-def test_the_reference_to_better_auth_s_table_is_no_difference(empty_database: str) -> None:
-    with psycopg.connect(empty_database) as connection:
+def test_the_reference_to_better_auth_s_table_is_no_difference(plain_database: str) -> None:
+    with psycopg.connect(plain_database) as connection:
         connection.execute('CREATE TABLE "user" (id uuid PRIMARY KEY, "createdAt" timestamptz)')
-    settings = settings_for(empty_database, better_auth_user_table="user")
+    settings = settings_for(plain_database, better_auth_user_table="user")
 
     async def draft() -> tuple[str, str]:
         async with Database(settings) as database, transaction(database.connector()) as connection:

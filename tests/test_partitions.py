@@ -18,7 +18,7 @@ NUMBER = 16
 
 @pytest.fixture(scope="module")
 def partitioned(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
+    with new_database(database_url, plain=True) as url:
         with running(url):
             pass
         with psycopg.connect(url, autocommit=True) as connection:

@@ -33,7 +33,7 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture(scope="module")
 def guarded(database_url: str) -> Iterator[tuple[Connection, str, str, int]]:
     """A transaction, never committed, in which ROLE has what an owner has whom a setting names; two owners, a task."""
-    with new_database(database_url) as url:
+    with new_database(database_url, plain=True) as url:
         with running(url) as client:
             user, stranger = User(client), User(client)
             for owner in (stranger, user):

@@ -134,6 +134,12 @@ UNSCOPED: dict[str, Any] = {
     "an insert for nobody": insert(tasks).values(title="x").returning(tasks.c.id),
     "an insert of several": insert(tasks).values([{"user_id": "mallory"}]).returning(tasks.c.id),
     "an insert from a select": insert(tasks).from_select(["user_id"], select(literal("mallory"))).returning(tasks.c.id),
+    "an insert from another's row": insert(tasks)
+    .from_select(["user_id"], select(users.c.id).where(users.c.id > OWNER))
+    .returning(tasks.c.id),
+    "an insert of what is no owner": insert(tasks)
+    .from_select(["user_id"], select(tasks.c.title).where(MINE))
+    .returning(tasks.c.id),
     "a table without owners": select(Table("plans", MetaData(), Column("id")).c.id),
     "an operator that widens the condition": select(tasks.c.id).where(MINE, tasks.c.title.op("= '' OR true OR")("x")),
     "text": select(text("id FROM tasks")).where(OWNER.is_not(None)),

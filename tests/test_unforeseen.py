@@ -66,16 +66,16 @@ async def answer_wrongly() -> int:
 
 
 @pytest.fixture
-def accounts(empty_database: str) -> Iterator[psycopg.Connection]:
+def accounts(plain_database: str) -> Iterator[psycopg.Connection]:
     """A database in which Better Auth has its table, with uuids."""
-    with psycopg.connect(empty_database, autocommit=True) as connection:
+    with psycopg.connect(plain_database, autocommit=True) as connection:
         connection.execute('CREATE TABLE "user" (id uuid PRIMARY KEY)')
         yield connection
 
 
 @pytest.fixture
-def client(empty_database: str, accounts: psycopg.Connection) -> Iterator[httpx2.Client]:  # noqa: ARG001
-    with running(empty_database, router, better_auth_user_table="user") as client:
+def client(plain_database: str, accounts: psycopg.Connection) -> Iterator[httpx2.Client]:  # noqa: ARG001
+    with running(plain_database, router, better_auth_user_table="user") as client:
         yield client
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import psycopg
 
-import queries
+import dev
 from statements import OWNER, Statement
 
 OWNER_COLUMNS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id", "deletions": "user_id"}
 STATEMENTS: dict[str, Statement[Any]] = {
-    **{name: value for name, value in vars(queries).items() if isinstance(value, Statement)},
-    **{f"LIST[{sort}]": statement for sort, statement in queries.LIST.items()},
+    name.replace('"', ""): statement for name, statement in dev.statements() if isinstance(statement, Statement)
 }
 
 
