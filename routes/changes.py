@@ -111,16 +111,17 @@ def _place(session: OwnerSession, request: Request, given: ChangesParameters) ->
 async def _events(
     session: OwnerSession, request: Request, listener: Listener, page: Page, limit: int
 ) -> AsyncGenerator[bytes]:
+    verified = request.app.state.authenticator.verified
     yield event(page.token, page.body)
     with contextlib.suppress(Problem):  # the client comes again, and is told as in any answer
+        expires = (await verified(request)).expires
         while True:
             page = page._replace(body="")  # it may be megabytes, and the stream may live for hours
             listener.version = page.version
-            expires = (await request.app.state.authenticator.verified(request)).expires
-            seconds = min(expires - time.time(), HEARTBEAT_SECONDS)
-            changed = page.more or await listener.changed(seconds)
+            changed = page.more or await listener.changed(min(expires - time.time(), HEARTBEAT_SECONDS))
             if listener.over:
                 return
+            await verified(request)  # no longer where it has expired, or its key was withdrawn
             if not changed:
                 yield HEARTBEAT
                 continue

@@ -17,6 +17,7 @@ from fastapi import APIRouter, FastAPI
 
 import live
 from auth.owner import OwnSession
+from edge.protocol import Protocol
 from main import create_app
 from models import Task
 from routes.http import events
@@ -180,6 +181,26 @@ def test_a_stream_ends_when_its_key_is_withdrawn(database_url: str, monkeypatch:
                     assert time.monotonic() - withdrawn < 10
 
 
+def test_nothing_is_sent_to_who_has_a_key_that_is_known_to_be_withdrawn(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth.keys.FLOOR_SECONDS", 0.0)
+    old, new = private_key("EdDSA"), private_key("EdDSA")
+    with key_server() as keys:
+        keys.keys = [public_jwk(old, "EdDSA", "one")]
+        with running(database_url, better_auth_url=keys.url) as client:
+            user = User(client)
+            user.headers = {"Authorization": f"Bearer {keys.token(old, sub=user.id)}"}
+            with stream(user) as fields:
+                next_page(fields, Copy(user))
+                keys.keys = [public_jwk(new, "EdDSA", "two")]
+                renewed = User(client, user.id)
+                renewed.headers = {"Authorization": f"Bearer {keys.token(new, sub=user.id, kid='two')}"}
+                renewed.create("secret")
+                check_problem(user.get(), 401)
+                assert list(fields) == []
+
+
 def test_streams_are_bounded_and_give_their_places_back(
     own_app: FastAPI, own_client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,7 +310,8 @@ def test_sigterm_ends_all_streams_first(database_url: str, tmp_path: Path, worke
 def test_a_client_that_takes_nothing_is_left(
     own_app: FastAPI, own_client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(Protocol, "unread_seconds", 0.2)
+    monkeypatch.setattr(Protocol, "head_seconds", 0.2)  # it looks as often as that
     user = User(own_client)
     for _ in range(6):
         user.send("POST", "/batch", json=[{"title": "x", "description": "y" * 1000}] * 1000)

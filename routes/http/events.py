@@ -8,7 +8,6 @@ from starlette.types import Receive, Scope, Send
 
 HEARTBEAT_SECONDS = 25.0
 HEARTBEAT = b":\n\n"
-SEND_SECONDS = 60.0  # for a client to take what was sent, or to be taken for gone
 
 
 def event(token: str, data: str) -> bytes:
@@ -34,12 +33,9 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for body in self._events:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": True})
                 del body
             await send({"type": "http.response.body", "body": b""})
-        except TimeoutError:
-            return  # without an end, so that the server closes the connection
         finally:
             leaving.cancel()
             self._end()
