@@ -16,7 +16,7 @@ from config import Settings, load_settings
 from db import Database
 from live import Live
 from logs import AccessLog, configure_logging
-from middleware.errors import ErrorMiddleware, add_error_handlers
+from middleware.errors import add_error_handlers
 from middleware.head import HeadMiddleware
 from middleware.requests import RequestMiddleware
 from middleware.startup import StartupMiddleware
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.live = live
     app.state.gives_tokens = is_made_up(settings)
     # The last added is the outermost.
-    app.add_middleware(ErrorMiddleware)
+    add_error_handlers(app)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -82,7 +82,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestMiddleware, log=AccessLog(settings.log_format) if settings.access_log else None)
     app.add_middleware(StartupMiddleware)
-    add_error_handlers(app)
     # Not include_router, which would run a router within the router for every request.
     app.router.routes.extend([*tasks.router.routes, *health.router.routes, *changes.router.routes, *docs.router.routes])
     if app.state.gives_tokens:

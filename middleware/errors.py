@@ -10,10 +10,10 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from problems import MEDIA_TYPE, Problem
 from sqlstates import first_line, problem_of, sqlstate
@@ -76,41 +76,23 @@ async def _on_database_error(request: Request, error: DBAPIError) -> Response:
     return problem_response(request, problem)
 
 
+async def _on_disconnect(_request: Request, _error: ClientDisconnect) -> None:
+    """In the middle of its request: nobody is left to answer."""
+
+
+async def _on_unforeseen(request: Request, unforeseen: Exception) -> Response:
+    request_id, error = request.state.request_id, without_rows(unforeseen)
+    logger.error("Unforeseen error in %s", request_id, exc_info=error, extra={"request_id": request_id})
+    return problem_response(request, Problem(500, "Something went wrong on our side."))
+
+
 def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_on_http_exception)
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(DBAPIError)(_on_database_error)
-
-
-class ErrorMiddleware:
-    """Turns an unforeseen exception into a 500 here, inside CORS, so that a browser may read it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched_send)
-        except ClientDisconnect:
-            return  # in the middle of its request: nobody is left to answer
-        except Exception as unforeseen:
-            error = without_rows(unforeseen)
-            request_id = scope["state"]["request_id"]
-            logger.exception("Unforeseen error in %s", request_id, exc_info=error, extra={"request_id": request_id})
-            if started:
-                raise error from None
-            problem = Problem(500, "Something went wrong on our side.")
-            await problem_response(Request(scope), problem)(scope, receive, send)
+    app.exception_handler(ClientDisconnect)(_on_disconnect)
+    # Inside CORS, so that a browser may read it: a handler of Starlette's own for Exception stands outside of it.
+    app.add_middleware(ExceptionMiddleware, handlers={Exception: _on_unforeseen})
 
 
 class Failure(Exception):
@@ -130,5 +112,6 @@ def without_rows(error: BaseException) -> BaseException:
             return BaseExceptionGroup(error.message, inner).with_traceback(error.__traceback__)
     for name in ("__cause__", "__context__"):
         if cause := getattr(error, name):
+            setattr(error, name, None)  # it may lead back here, where the error has come out of a group
             setattr(error, name, without_rows(cause))
     return error

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.limit import LIMITED
 from logs import AccessLog, trace_of_now
+from middleware.errors import without_rows
 from middleware.headers import completed
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -44,6 +45,10 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, tagged_send)
+        except Exception as error:  # after the answer has begun: the server cuts it, and logs this
+            failure = without_rows(error)
+            failure.add_note(f"In request {request_id}")
+            raise failure from failure.__cause__
         finally:
             if self.log:
                 route = getattr(scope.get("route"), "path_format", "-")

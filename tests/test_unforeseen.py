@@ -1,8 +1,9 @@
 """What nobody foresaw is a 500 with its reason in the log, and never tells what somebody wrote."""
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 import httpx2
@@ -10,12 +11,13 @@ import psycopg
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import BigInteger, Integer, bindparam, cast, select
+from starlette.responses import StreamingResponse
 
 from auth.owner import OwnSession
 from models import Task
 from queries import tasks
 from statements import OWNER, Statement
-from tests.support.service import User, check_problem, running
+from tests.support.service import User, check_problem, running, wait_until
 
 PRIVATE = "nobody's business"
 
@@ -63,6 +65,18 @@ async def gather(session: OwnSession) -> None:
 @router.get("/answer")
 async def answer_wrongly() -> int:
     return PRIVATE  # type: ignore[return-value]
+
+
+@router.get("/begun")
+async def begin_and_fail(session: OwnSession) -> StreamingResponse:
+    violation = asyncio.create_task(violate(session))
+    await asyncio.wait([violation])
+
+    async def body() -> AsyncIterator[str]:
+        yield "begun"
+        await violation
+
+    return StreamingResponse(body())
 
 
 @pytest.fixture
@@ -125,3 +139,14 @@ def test_the_log_of_a_500_says_what_failed_and_not_on_which_row(
     assert FAILURES[address] in logged
     assert problem["request_id"] in logged
     assert PRIVATE not in logged
+
+
+def test_an_answer_that_fails_after_its_beginning_is_cut_and_logged_without_the_row(
+    member: User, client: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.suppress(httpx2.RemoteProtocolError):
+        answer = client.get(f"/broken/{member.id}/begun", headers={**member.headers, "X-Request-Id": "begun-and-cut"})
+        pytest.fail(f"came to its end: {answer.text}")
+    wait_until(lambda: "begun-and-cut" in caplog.text)
+    assert "SQLSTATE 23502" in caplog.text
+    assert PRIVATE not in caplog.text
