@@ -18,9 +18,9 @@ from routes.http import openapi as docs
 from routes.http.events import HEARTBEAT, HEARTBEAT_SECONDS, EventStream, event
 from routes.http.parameters import PlainInteger
 from routes.http.query import FromQuery
-from routes.http.token import EVERY_ID, LONGEST, Place, decode_token, encode_token
+from routes.http.token import LONGEST, Place, decode_token, encode_token
 from routes.owned import OwnedRoute
-from schemas import EXAMPLE_SINCE, Changes
+from schemas import EXAMPLE_SINCE, LARGEST_ID, Changes
 
 NOT_KNOWN = "What has changed since this token is no longer known: forget your copy, and start again without since."
 GONE = docs.problem(410, "The token is too old, or of another history of the database.", NOT_KNOWN)
@@ -150,7 +150,7 @@ async def read_page(session: OwnerSession, place: Place, limit: int) -> Page:
     else:
         # A snapshot of several pages is not of one moment: what has changed since the first belongs to it.
         more = place.snapshot and place.since is not None
-        following = Place(place.since if more else row.version, EVERY_ID, snapshot=False)
+        following = Place(place.since if more else row.version, LARGEST_ID, snapshot=False)
     token = encode_token(following, session.owner)
     body = f'{{"changed":{row.changed},"deleted":{row.deleted},"next":"{token}","more":{str(more).lower()}}}'
     return Page(body, token, following, more, row.changed == row.deleted == "[]", row.version)

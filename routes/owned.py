@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,16 +14,10 @@ from routes.http.conditions import revalidated
 from routes.http.query import check_query, query_fields
 
 
-class OwnerConvertor(Convertor[str]):
-    """Any text: a user id is opaque, and may have slashes and line breaks."""
+class OwnerConvertor(PathConvertor):
+    """Any text: a user id is opaque, and may have slashes and, unlike a path of Starlette's, line breaks."""
 
     regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 register_url_convertor("owner", OwnerConvertor())

@@ -16,13 +16,14 @@ from config import Settings
 from db import Database
 from live import MOST_STREAMS_OF_ONE
 from routes.http.opaque import seal
-from routes.http.token import EVERY_ID, Place, belongs_to, encode_token
+from routes.http.token import Place, belongs_to, encode_token
+from schemas import LARGEST_ID
 from tests.support.copy import Copy
 from tests.support.process import ROOT
 from tests.support.service import User, check_problem, running, wait_until
 
 
-def token(user: User, since: datetime | str, after_id: int = EVERY_ID, *, snapshot: bool = False) -> str:
+def token(user: User, since: datetime | str, after_id: int = LARGEST_ID, *, snapshot: bool = False) -> str:
     moment = since if isinstance(since, str) else since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return encode_token(Place(moment, after_id, snapshot), user.id)
 
@@ -49,7 +50,7 @@ def test_deletions_are_forgotten_after_30_days_and_tokens_before_them_are_gone(
             deleted_at = now - age
             connection.execute("UPDATE deletions SET deleted_at = %s WHERE id = %s", [deleted_at, id_])
 
-    def poll(days: float, after_id: int = EVERY_ID, *, snapshot: bool = False) -> httpx2.Response:
+    def poll(days: float, after_id: int = LARGEST_ID, *, snapshot: bool = False) -> httpx2.Response:
         since = token(user, now - timedelta(days), after_id, snapshot=snapshot)
         return user.get("/changes", params={"since": since})
 

@@ -6,6 +6,8 @@ import re
 from datetime import datetime
 from typing import Any
 
+from schemas import LARGEST_ID
+
 CHECKSUM_BYTES = 8
 STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")  # as queries.shown_time has it
 
@@ -42,4 +44,4 @@ def moment_of(text: str) -> datetime | None:
 
 
 def is_id(value: Any) -> bool:
-    return type(value) is int and 0 < value < 2**63
+    return type(value) is int and 0 < value <= LARGEST_ID

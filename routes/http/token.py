@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from problems import bad_request
 from routes.http.opaque import is_id, moment_of, seal, unseal
+from schemas import LARGEST_ID
 
 LONGEST = 512
-EVERY_ID = 2**63 - 1
 
 
 class Place(NamedTuple):
@@ -51,7 +51,7 @@ def belongs_to(owner: str) -> str:
 
 def _checked(since: Any, after_id: Any, snapshot: Any) -> Place:
     # The checksum is no secret: what a client could have made up must not reach the database.
-    nothing = since is None and after_id == EVERY_ID and snapshot is False
+    nothing = since is None and after_id == LARGEST_ID and snapshot is False
     if not is_id(after_id) or type(snapshot) is not bool or not (nothing or moment_of(since)):
         raise ValueError
     return Place(since, after_id, snapshot)
