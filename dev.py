@@ -14,9 +14,10 @@ from sqlfmt.api import Mode, format_string
 import queries
 from auth.secret import SecretKey
 from config import Settings
+from connections import engine_over
 from db import Database
 from main import create_app, settings
-from migrations.upgrade import alembic_config, transaction
+from migrations.upgrade import alembic_config
 from statements import Prepared
 
 ROOT = Path(__file__).parent
@@ -33,7 +34,7 @@ def token(settings: Settings, user: str) -> str:
 
 async def migration(settings: Settings, message: str) -> None:
     """Write the migration that leads from the existing ones to ``models.py``."""
-    async with Database(settings) as database, transaction(database.connector()) as connection:
+    async with Database(settings) as database, engine_over(database.connector()).begin() as connection:
         await connection.run_sync(lambda sync: command.revision(alembic_config(sync), message, autogenerate=True))
 
 

@@ -17,9 +17,9 @@ from db import Database
 from live import Live
 from logs import AccessLog, configure_logging
 from middleware.errors import add_error_handlers
-from middleware.head import HeadMiddleware
+from middleware.head import head_middleware
 from middleware.requests import RequestMiddleware
-from middleware.startup import StartupMiddleware
+from middleware.startup import startup_middleware
 from routes import changes, docs, health, tasks
 from routes.http.document import ABOUT, complete_document
 
@@ -79,9 +79,9 @@ def create_app(settings: Settings) -> FastAPI:
         expose_headers=READABLE_HEADERS,
         allow_credentials=True,
     )
-    app.add_middleware(HeadMiddleware)
+    app.add_middleware(head_middleware)
     app.add_middleware(RequestMiddleware, log=AccessLog(settings.log_format) if settings.access_log else None)
-    app.add_middleware(StartupMiddleware)
+    app.add_middleware(startup_middleware)
     # Not include_router, which would run a router within the router for every request.
     app.router.routes.extend([*tasks.router.routes, *health.router.routes, *changes.router.routes, *docs.router.routes])
     if app.state.gives_tokens:

@@ -20,7 +20,8 @@ class SecretKey(Keys):
     """HS256 under the shared secret."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = shared_secret(settings)
+        configured = settings.better_auth_secret
+        self._secret = configured.get_secret_value() if configured else _development_secret(settings.data_dir)
         self._issuers = settings.jwt_issuer
         self._audiences = settings.jwt_audience
 
@@ -40,12 +41,6 @@ class SecretKey(Keys):
 def is_made_up(settings: Settings) -> bool:
     """Whether the service verifies by a secret of its own, as it does for development alone."""
     return not (settings.better_auth_url or settings.better_auth_secret or settings.database_url)
-
-
-def shared_secret(settings: Settings) -> str:
-    """The secret that is configured, or the one of a service on the embedded database that has none."""
-    configured = settings.better_auth_secret
-    return configured.get_secret_value() if configured else _development_secret(settings.data_dir)
 
 
 def _development_secret(data_dir: Path) -> str:

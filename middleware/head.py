@@ -3,15 +3,12 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class HeadMiddleware:
+def head_middleware(app: ASGIApp) -> ASGIApp:
     """Answers HEAD as GET, without the body."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
             return
 
         async def send_head(message: Message) -> None:
@@ -22,6 +19,8 @@ class HeadMiddleware:
         # A copy: the server reads its own, to expect no body.
         as_get = {**scope, "method": "GET"}
         try:
-            await self.app(as_get, receive, send_head)
+            await app(as_get, receive, send_head)
         finally:
             scope["route"] = as_get.get("route")  # for the log
+
+    return answer

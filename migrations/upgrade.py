@@ -1,13 +1,10 @@
 """The database's schema: migrations at start, and the reference to Better Auth's users."""
 
-import contextlib
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connections import Connect, engine_over
 from models import ACCOUNT_COLUMN
@@ -17,20 +14,13 @@ logger = logging.getLogger(__name__)
 MIGRATION_LOCK = 7_461_736_500  # any number, but the same in every worker
 
 
-@contextlib.asynccontextmanager
-async def transaction(connect: Connect) -> AsyncIterator[AsyncConnection]:
-    """A transaction on a connection of its own, for as long as migrations take."""
-    async with engine_over(connect).begin() as connection:
-        yield connection
-
-
 async def migrate(connect: Connect, better_auth_user_table: str | None) -> bool:
     """Bring the schema up to date, and say whether Citus has distributed the tables.
 
     Raises:
         SQLAlchemyError, psycopg.Error, LookupError: the database is away, or not ready for it.
     """
-    async with transaction(connect) as connection:
+    async with engine_over(connect).begin() as connection:
         await connection.run_sync(upgrade)
         distributed = await connection.run_sync(is_distributed)
         if better_auth_user_table:

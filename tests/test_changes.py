@@ -18,8 +18,9 @@ from sqlmodel import select
 
 from auth.owner import OwnerSession
 from config import Settings
+from connections import engine_over
 from db import Database
-from migrations.upgrade import alembic_config, transaction
+from migrations.upgrade import alembic_config
 from models import Task
 from tests.support.copy import Copy
 from tests.support.service import SECRET, User
@@ -35,7 +36,7 @@ def test_the_migration_counts_and_stamps_what_is_there(empty_database: str) -> N
         command.upgrade(alembic_config(connection), BEFORE)
 
     async def migrate() -> None:
-        async with transaction(Database(settings).connector()) as connection:
+        async with engine_over(Database(settings).connector()).begin() as connection:
             await connection.run_sync(upgrade)
         with psycopg.connect(empty_database) as connection:
             connection.execute("INSERT INTO users VALUES ('alice'), ('bob'), ('carol')")

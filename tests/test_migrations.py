@@ -11,9 +11,10 @@ import psycopg
 from alembic import command
 from sqlalchemy import Connection, inspect
 
+from connections import engine_over
 from db import Database
 from migrations import upgrade
-from migrations.upgrade import alembic_config, transaction
+from migrations.upgrade import alembic_config
 from tests.support.service import settings_for
 
 
@@ -23,7 +24,7 @@ def test_the_reference_to_better_auth_s_table_is_no_difference(plain_database: s
     settings = settings_for(plain_database, better_auth_user_table="user")
 
     async def draft() -> tuple[str, str]:
-        async with Database(settings) as database, transaction(database.connector()) as connection:
+        async with Database(settings) as database, engine_over(database.connector()).begin() as connection:
             columns = await connection.run_sync(lambda sync: inspect(sync).get_columns("users"))
             return str(columns), await connection.run_sync(drafted)
 

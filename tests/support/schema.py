@@ -8,8 +8,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from connections import connector
-from migrations.upgrade import transaction, upgrade
+from connections import connector, engine_over
+from migrations.upgrade import upgrade
 from tests.support.service import settings_for
 
 
@@ -17,7 +17,7 @@ def differences(database_url: str) -> list[str]:
     """What ``make migration`` would have to do, in short: ``add_column tasks priority``."""
 
     async def compare() -> list[str]:
-        async with transaction(connector(database_url, settings_for(database_url))) as connection:
+        async with engine_over(connector(database_url, settings_for(database_url))).begin() as connection:
             await connection.run_sync(upgrade)
             return await connection.run_sync(_compared)
 
