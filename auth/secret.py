@@ -20,8 +20,7 @@ class SecretKey(Keys):
     """HS256 under the shared secret."""
 
     def __init__(self, settings: Settings) -> None:
-        configured = settings.better_auth_secret
-        self._secret = configured.get_secret_value() if configured else _development_secret(settings.data_dir)
+        self._secret = shared_secret(settings)
         self._issuers = settings.jwt_issuer
         self._audiences = settings.jwt_audience
 
@@ -41,6 +40,12 @@ class SecretKey(Keys):
 def is_made_up(settings: Settings) -> bool:
     """Whether the service verifies by a secret of its own, as it does for development alone."""
     return not (settings.better_auth_url or settings.better_auth_secret or settings.database_url)
+
+
+def shared_secret(settings: Settings) -> str:
+    """The secret that is configured, or the one of a service on the embedded database that has none."""
+    configured = settings.better_auth_secret
+    return configured.get_secret_value() if configured else _development_secret(settings.data_dir)
 
 
 def _development_secret(data_dir: Path) -> str:

@@ -3,7 +3,8 @@
 import re
 import subprocess
 
-from routes.http.token import EVERY_ID, Place, encode_token
+from routes.http.token import Place, encode_token
+from schemas import LARGEST_ID
 from tests.support.process import ROOT, run_service
 from tests.support.service import SECRET, data_folder, make_token
 
@@ -59,7 +60,7 @@ def test_the_examples_work() -> None:
     with data_folder() as folder, run_service(folder, environment={"BETTER_AUTH_SECRET": SECRET}) as service:
         script = folder / "examples.mjs"
         script.write_text(PRELUDE + blocks("What your frontend can do") + PLAY)
-        gone = encode_token(Place("2020-01-01T00:00:00.000000Z", EVERY_ID, snapshot=False), "alice")
+        gone = encode_token(Place("2020-01-01T00:00:00.000000Z", LARGEST_ID, snapshot=False), "alice")
         environment = {"API": service.url(), "TOKEN": make_token(sub="alice"), "GONE": gone}
         played = subprocess.run(["node", script], env=environment, capture_output=True, text=True, check=False)
     assert "all examples work" in played.stdout, played.stderr
