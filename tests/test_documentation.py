@@ -103,6 +103,18 @@ def test_the_page_on_performance_shows_the_benchmark_s_own_figures() -> None:
     assert all(row in measured for row in rows)
 
 
+def test_the_code_for_frontends_is_the_example_s_own() -> None:
+    def unindented(text: str) -> str:
+        return re.sub(r"^ +", "", text, flags=re.MULTILINE)
+
+    frontend = ROOT / "examples" / "frontend"
+    files = [unindented(path.read_text()) for path in [*frontend.glob("app/*.tsx"), *frontend.glob("lib/*.ts")]]
+    shown = [code for page in PAGES.values() for code in re.findall(r"```tsx?\n(.*?)```", page, re.DOTALL)]
+    assert len(shown) >= 9
+    for code in shown:
+        assert any(unindented(code) in file for file in files), f"This is in no file of the example:\n{code}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_file_that_a_page_links_is_there(page: Path) -> None:
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)", PAGES[page]):

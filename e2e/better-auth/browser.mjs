@@ -1,4 +1,4 @@
-// A browser's part for tasks.mjs: a fetch with cookies and CORS. Then one computer's visitors, printed as JSON.
+// A browser's part for the modules of the example frontend: a fetch with cookies and CORS. Then one computer's visitors, printed as JSON.
 import assert from "node:assert/strict";
 
 const plainFetch = globalThis.fetch;
@@ -43,7 +43,9 @@ async function fetchForeign(address, options) {
   return response;
 }
 
-const { authClient, tasks } = await import("./tasks.mjs"); // now, since it takes the fetch that is there
+// Now, since they take the fetch that is there.
+const { authClient, browserToken } = await import("./generated/auth-client.js");
+const { caller, createTask, deleteTask, editTask, readPage, search } = await import("./generated/tasks.js");
 
 async function signUp(name) {
   const email = `${name}-${crypto.randomUUID()}@example.com`;
@@ -52,22 +54,18 @@ async function signUp(name) {
   return data.user.id;
 }
 
-const json = { "Content-Type": "application/json" };
-
 const alice = await signUp("alice");
-const created = await tasks(alice, "", { method: "POST", headers: json, body: JSON.stringify({ title: "Buy milk" }) });
-assert.equal(created.status, 201);
-const { id } = await created.json();
-const completed = await tasks(alice, `/${id}/complete`, { method: "PATCH" });
-assert.equal((await completed.json()).completed, true);
-spoilToken = true; // as if the token had expired: tasks.mjs takes a new one
-const listed = await (await tasks(alice)).json();
-assert.equal((await tasks(alice, `/${id}`, { method: "DELETE" })).status, 204);
+const call = caller(alice, browserToken);
+const created = await createTask(call, { title: "Buy milk" }, crypto.randomUUID());
+const completed = await editTask(call, created, { completed: true });
+spoilToken = true; // as if the key were withdrawn: a new one is taken
+const { tasks: listed } = await readPage(call, search());
+await deleteTask(call, completed);
 await authClient.signOut();
-await assert.rejects(tasks("nobody"), { message: "Unauthorized" });
+await assert.rejects(caller("nobody", browserToken)(), { message: /signed out/ });
 
 const bob = await signUp("bob");
-const bobs = await (await tasks(bob)).json();
-const foreign = await tasks("somebody", "");
+const { tasks: bobs } = await readPage(caller(bob, browserToken), search());
+const foreign = await caller("somebody", browserToken)();
 console.log(JSON.stringify({ alice, listed, bobs, foreign: foreign.status }));
 process.exit();

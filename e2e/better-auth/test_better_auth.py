@@ -8,6 +8,7 @@ import jwt
 import psycopg
 import pytest
 from servers import (
+    HERE,
     PASSWORD,
     SECRET,
     Visitor,
@@ -21,6 +22,8 @@ from servers import (
     serve,
     task_api,
 )
+
+from tests.support.frontend import compile_modules
 
 REFETCH_SECONDS = 20.0  # the API asks for an unknown key at most every 10 s
 HEALING_SECONDS = 20.0
@@ -67,7 +70,8 @@ def test_each_way_to_a_token_leads_to_the_users_tasks(world: World, get_token: C
         assert api.get(tasks).json() == []
 
 
-def test_the_frontend_module_manages_tasks_and_forgets_the_user_before(world: World) -> None:
+def test_the_modules_of_the_example_frontend_manage_tasks_and_forget_the_user_before(world: World) -> None:
+    compile_modules(HERE / "generated", "auth-client")
     seen = run_node(
         "browser.mjs", environment={"BETTER_AUTH_URL": world.auth.url, "NEXT_PUBLIC_API_URL": world.api.url}
     )
@@ -76,6 +80,13 @@ def test_the_frontend_module_manages_tasks_and_forgets_the_user_before(world: Wo
     ]
     assert seen["bobs"] == []
     assert seen["foreign"] == 403
+
+
+def test_previews_with_addresses_of_their_own_sign_in_the_name_of_the_production(world: World) -> None:
+    preview = auth_server(world.folder, world.database, JWT_ISSUER=world.auth.url, JWT_AUDIENCE=world.auth.url)
+    with serve(preview):
+        visitor = Visitor(preview)
+        assert world.accepts(visitor, visitor.token())
 
 
 def test_a_token_opens_no_other_users_address(world: World) -> None:
