@@ -53,14 +53,17 @@ class Statement(Prepared[Row]):
     conditions that are joined by AND, for each table it names; every INSERT must write ``OWNER`` there.
 
     Raises:
-        UnscopedStatementError: one of them doesn't.
+        UnscopedStatementError: one of them doesn't, or tasks are changed and the owner's row isn't stamped.
     """
 
     def __init__(self, expression: Any, row: type[Row], on_citus: Any = None) -> None:
-        parts = list(visitors.iterate(expression))
+        parts = list(_parts(expression))
         for part in parts:
             _check(part)
-        self.writes = any(isinstance(part, sa.UpdateBase) for part in parts)
+        written = {getattr(part.table, "name", "") for part in parts if isinstance(part, sa.UpdateBase)}
+        self.writes = bool(written)
+        if "tasks" in written and "users" not in written:
+            raise UnscopedStatementError("What changes tasks must stamp the OWNER's row, for the feed: queries.stamps.")
         super().__init__(expression, row, on_citus)
 
 
@@ -71,6 +74,18 @@ def owner_column(table: Any) -> sa.Column[Any]:
         raise UnscopedStatementError(f"{table.name} has no user_id, so its rows can't be bound to an owner: add one.")
     column: sa.Column[Any] = table.c[name]
     return column
+
+
+def _parts(expression: Any) -> Iterator[Any]:
+    """Everything that is nested in it, also what it names by its columns alone."""
+    waiting, seen = [expression], set()
+    while waiting:
+        for part in visitors.iterate(waiting.pop()):
+            yield part
+            source = getattr(part, "table", None) if isinstance(part, sa.ColumnClause) else None
+            if isinstance(source, sa.CTE | sa.Subquery) and source not in seen:
+                seen.add(source)
+                waiting.append(source)
 
 
 def _check(part: Any) -> None:

@@ -99,7 +99,13 @@ def test_health_asks_the_database_nothing(watched: Watched) -> None:
 
 tasks, users, answers = queries.tasks, queries.users, queries.answers
 MINE = tasks.c.user_id == OWNER
+_unstamped = update(tasks).where(MINE).values(title="x").returning(tasks.c.id).cte("changed")
+_everybody = update(users).values(task_count=users.c.task_count).returning(users.c.id).cte("stamp")
+_by_everybody = update(tasks).where(MINE, tasks.c.user_id == _everybody.c.id).values(title="x").returning(tasks.c.id)
+
 UNSCOPED: dict[str, Any] = {
+    "a change that the feed would miss": select(_unstamped.c.id),
+    "what is named by a column alone": select(_by_everybody.cte("changed").c.id),
     "no owner": select(tasks.c.id),
     "another's owner": select(users.c.id, tasks.c.title).where(users.c.id == OWNER),
     "any owner but this": select(tasks.c.id).where(tasks.c.user_id != OWNER),
