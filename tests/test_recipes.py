@@ -15,6 +15,15 @@ from tests.support.service import SECRET, User, check_problem
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 TITLES = re.findall(r"^## (Add .*)$", PAGE, re.MULTILINE)
+# What a client could make up as a cursor for a sort by a number.
+MADE_UP = ["[1]", "[1,2]", '[1,"x"]', '[1,"1.5"]', '[1,"9999999999999999999"]', '[1,"\u0661"]']
+MAKE_UP = """
+import sys
+from routes.http.cursor import encode_cursor
+from routes.http.parameters import ListParameters
+for position in sys.argv[1:]:
+    print(encode_cursor(ListParameters(sort="priority"), position))
+"""
 
 
 def follow(project: Path, title: str) -> None:
@@ -90,6 +99,9 @@ def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) ->
                 walked += [each["id"] for each in page.json()]
                 path = page.links["next"]["url"].removeprefix(user.path) if "next" in page.links else ""
             assert walked == expected
+        command = [sys.executable, "-c", MAKE_UP, *MADE_UP]
+        for cursor in subprocess.check_output(command, cwd=project, env=environment, text=True).split():
+            check_problem(user.get("", params={"sort": "priority", "cursor": cursor}), 400, "/query/cursor")
 
         since = user.get("/changes").json()["next"]
         copied = user.send("POST", f"/{task['id']}/copy")
