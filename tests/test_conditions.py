@@ -87,7 +87,7 @@ def test_a_write_depends_on_the_version_in_if_match(user: User, operation: Opera
         check_problem(write(stale), 412)
     for malformed in MALFORMED:
         check_problem(write(malformed), 400, "/header/If-Match")
-    missing = where.replace(where.removesuffix(after).rpartition("/")[2], str(2**63 - 1))
+    missing = f"{where.removesuffix(after).rpartition('/')[0]}/{2**63 - 1}{after}"
     for there in ["{}", "*"]:
         check_problem(write(there, missing), 404)
     assert ask(user, reader, where.removesuffix(after), reader.requests[0]).content == read.content
