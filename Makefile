@@ -77,7 +77,7 @@ lock = --quiet --universal --generate-hashes --python-version 3.11 --no-emit-ind
 clean: ## remove the embedded database, the virtual environment and caches
 	@$(needs_python)
 	@$(PYTHON) -B -m embedded.clean .data
-	@rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .faults
+	@rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .faults examples/frontend/.next
 	@find . -name node_modules -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # All to standard error, since standard output may be somebody's TOKEN=$(make -s token user=alice).

@@ -60,6 +60,9 @@ await row(page, "Water the plants").getByRole("checkbox").check();
 await second.getByRole("checkbox", { name: "Water the plants", checked: true }).waitFor();
 assert.equal(await page.getByText("3 left").count(), 1);
 await look("list");
+await page.emulateMedia({ colorScheme: "dark" });
+await look("dark");
+await page.emulateMedia({ colorScheme: "light" });
 
 // Both edit the same version: exactly one wins, and the other is told.
 await edit(page, "Call Bob", { Title: "Call Bob at nine" });

@@ -54,6 +54,14 @@ def test_windows_come_out_equal_to_the_server_whatever_was_cut_and_no_write_is_l
     }
 
 
+def test_a_write_waits_while_somebody_else_is_signed_in_and_is_refused_where_the_list_is_full(sync: Path) -> None:
+    tokens = {name.upper(): make_token(sub=name) for name in ("alice", "bob")}
+    settings = {"BETTER_AUTH_SECRET": SECRET, "MAX_TASKS": "1"}
+    with data_folder() as folder, run_service(folder, environment=settings) as service:
+        environment = {"PATH": os.environ["PATH"], "NEXT_PUBLIC_API_URL": service.url(), "SYNC": str(sync), **tokens}
+        subprocess.run(["node", HERE / "owner.mjs"], env=environment, timeout=60, check=True)
+
+
 def restore(folder: Path) -> None:
     """As a restore of the database: a task is gone of which no client was told."""
     database = EmbeddedServer(folder / ".data")
