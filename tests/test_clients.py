@@ -86,7 +86,7 @@ def test_a_problem_has_the_example_of_its_own_status(name: str) -> None:
 
 
 def test_the_document_says_what_it_is_about() -> None:
-    assert DOCUMENT["info"].keys() >= {"title", "version", "description", "contact"}
+    assert DOCUMENT["info"].keys() >= {"title", "version", "description", "contact", "license"}
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
     declared = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
     assert {tag for operation in OPERATIONS.values() for tag in operation["tags"]} == declared.keys()

@@ -23,6 +23,7 @@ Send a bearer token with every request; `user_id` is the user it was issued for.
 header. To edit safely, send back a task's `ETag` as `If-Match`; to retry safely, send an `Idempotency-Key`. To keep a
 copy of the tasks, follow their changes.""",
     "contact": {"name": "The maintainers of the Task API"},
+    "license_info": {"name": "MIT License", "identifier": "MIT"},
     "servers": [{"url": "/", "description": "This service"}],
     "openapi_tags": [
         {"name": "tasks", "description": "The tasks of one user."},
