@@ -191,6 +191,7 @@ def test_who_was_refused_may_stay_and_is_heard_again_after_a_while(
 
 NOT_PLAIN = {
     "wants to close": head("GET", "/", "connection:close"),
+    "wants to close among others": head("GET", "/", "Connection: keep-alive, close"),
     "brings a body": head("GET", "/", "Content-Length: 3") + b"abc",
     "will bring a body": head("POST", "/", "Content-Length: 3"),
     "brings a body in chunks": head("GET", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
