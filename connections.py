@@ -5,7 +5,7 @@ import select
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -170,15 +170,6 @@ def embedded_connector(server: EmbeddedServer, settings: Settings, limit: float 
     return connect
 
 
-class Load(NamedTuple):
-    """How connections are used at a moment, and how many requests got none since the start."""
-
-    size: int
-    used: int
-    waiting: int
-    refused: int
-
-
 class Connections:
     """At most ``size`` connections, kept while they live."""
 
@@ -186,14 +177,8 @@ class Connections:
         """``patience`` is how many seconds a request waits for a connection."""
         self._connect = connect
         self._patience = patience
-        self._turns = Turns(size)
+        self.turns = Turns(size)
         self._idle: list[Connection] = []
-
-    @property
-    def load(self) -> Load:
-        """May be read by any thread."""
-        turns = self._turns
-        return Load(turns.places, turns.places - turns.free, turns.waiting, turns.refused)
 
     async def fetch(self, sql: bytes, values: Mapping[str, Any], owner: str = "") -> Any:
         """Run a statement on one of the connections; see ``Connection.fetch``.
@@ -228,7 +213,7 @@ class Connections:
                 if broken:  # what cut this one may have cut all, without a word
                     await self.close()
         finally:
-            self._turns.leave(connection.owner)
+            self.turns.leave(connection.owner)
 
     async def close(self) -> None:
         """Close what is idle."""
@@ -236,7 +221,7 @@ class Connections:
             await self._idle.pop().close()
 
     async def _take(self, owner: str) -> Connection:
-        await self._turns.enter(owner, self._patience)
+        await self.turns.enter(owner, self._patience)
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -246,7 +231,7 @@ class Connections:
             else:
                 connection = await self._connect()
         except BaseException:
-            self._turns.leave(owner)
+            self.turns.leave(owner)
             raise
         connection.owner = owner
         return connection

@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import queries
 from config import Settings
-from connections import Connect, Connection, Connections, Load, connector, embedded_connector, engine_over
+from connections import Connect, Connection, Connections, connector, embedded_connector, engine_over
 from embedded.server import EmbeddedServer
 from logs import Reminder
 from migrations.upgrade import migrate
 from problems import Unavailable
 from sqlstates import NO_ACCOUNT, ROLLED_BACK, first_line, problem_of, sqlstate
 from statements import OWNER, Prepared
+from turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +86,9 @@ class Database:
             self._embedded.release()
 
     @property
-    def load(self) -> Load:
+    def turns(self) -> Turns:
         """How its connections are used at this moment."""
-        return self._connections.load
+        return self._connections.turns
 
     def connector(self, limit: float | None = None) -> Connect:
         """Opens connections on which nothing takes longer than ``limit`` seconds."""

@@ -38,7 +38,6 @@ UNAVAILABLE = {
     "57P02": STARTING,
     "57P03": STARTING,
     "57P04": "The database is gone.",
-    "57P05": OUT_OF_REACH,
     "58030": "The database can't use its disk.",
 }
 REFUSED = {

@@ -34,11 +34,11 @@ def start(database: Database, live: Live, keys: Keys) -> None:
     meter = metrics.get_meter("task-api")
     gauge, counter = meter.create_observable_gauge, meter.create_observable_counter
     # Named as OpenTelemetry names them, where it does.
-    used = POOL | {"db.client.connection.state": "used"}
-    _observe(gauge, "db.client.connection.max", "{connection}", lambda: database.load.size, POOL)
-    _observe(gauge, "db.client.connection.count", "{connection}", lambda: database.load.used, used)
-    _observe(gauge, "db.client.connection.pending_requests", "{request}", lambda: database.load.waiting, POOL)
-    _observe(counter, "db.client.connection.timeouts", "{timeout}", lambda: database.load.refused, POOL)
+    used, turns = POOL | {"db.client.connection.state": "used"}, database.turns
+    _observe(gauge, "db.client.connection.max", "{connection}", lambda: turns.places, POOL)
+    _observe(gauge, "db.client.connection.count", "{connection}", lambda: turns.places - turns.free, used)
+    _observe(gauge, "db.client.connection.pending_requests", "{request}", lambda: turns.waiting, POOL)
+    _observe(counter, "db.client.connection.timeouts", "{timeout}", lambda: turns.refused, POOL)
     _observe(gauge, "task_api.streams", "{stream}", lambda: live.number)
     _observe(gauge, "task_api.key_set.age", "s", lambda: keys.fetched and time.monotonic() - keys.fetched)
 

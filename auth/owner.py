@@ -114,7 +114,7 @@ async def authenticate(request: Request) -> str:
     owner: str | None = request.scope.get(VERIFIED)
     if owner is None:
         authenticator: Authenticator = request.app.state.authenticator
-        owner = await authenticator.owner(request)
+        owner = (await authenticator.verified(request)).owner
         if "user_id" not in request.path_params:
             raise RuntimeError("The path of a route with an owner's session must have {user_id}.")
         if owner != request.path_params["user_id"]:

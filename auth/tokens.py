@@ -48,10 +48,6 @@ class Authenticator:
             self.keys = SecretKey(settings)
         self.limit = RateLimit(settings.rate_limit, settings.rate_limit_store) if settings.rate_limit else None
 
-    async def owner(self, connection: HTTPConnection) -> str:
-        """The user id that the request's token was issued for. Raises as ``verified``."""
-        return (await self.verified(connection)).owner
-
     async def verified(self, connection: HTTPConnection) -> Verified:
         """What the request's token says, which must hold at this moment.
 

@@ -14,7 +14,8 @@ HEALTH = b"GET /health "
 # A whole request without a body: behind it, the connection is as new.
 PLAIN = re.compile(
     rb"GET [^ \r\n]+ HTTP/1\.1\r\n"
-    rb"((?!(?i:connection|content-length|transfer-encoding|upgrade):)[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n){1,100}\r\n"
+    rb"((?!(?i:connection:(?! *keep-alive\r)|content-length:|transfer-encoding:|upgrade:))"
+    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n){1,100}\r\n"
 )
 MOST_READ = 64 * 1024
 

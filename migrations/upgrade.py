@@ -2,8 +2,11 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from connections import Connect, engine_over
@@ -42,10 +45,6 @@ def is_distributed(connection: Connection) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema up to date, once among all workers that start together."""
-    from alembic import command  # noqa: PLC0415 (serving needs none of it)
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
     # Whoever waits for a table's lock makes all others wait behind, and a start should not wait for one that
     # another holds for good: give up soon, and try again.
     connection.execute(text("SET LOCAL lock_timeout = '3s'"))
@@ -84,10 +83,8 @@ def link_accounts(connection: Connection, table: str) -> None:
     connection.execute(text(f"CREATE INDEX users_{ACCOUNT_COLUMN} ON users ({ACCOUNT_COLUMN})"))
 
 
-def alembic_config(connection: Any) -> Any:
+def alembic_config(connection: Connection | None) -> Config:
     """Alembic's configuration for ``migrations/``, on an open connection."""
-    from alembic.config import Config  # noqa: PLC0415
-
     folder = Path(__file__).parent
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(folder).replace("%", "%%"))

@@ -4,10 +4,10 @@ A statement returns the response body as text: PostgreSQL writes the JSON of exa
 ``TaskPublic``. Values are bound by name; ``owner`` is bound by ``OwnerSession.fetch`` alone.
 """
 
-from queries.feed import CHANGES, SNAPSHOT, VERSIONS, Changes, Versions
-from queries.housekeeping import CLEAR_EXPIRED_KEYS, FORGET_DELETIONS, MOST_BYTES_CLEARED, READY
-from queries.parts import answers, deletions, tasks, users
-from queries.reading import GET, KEYS, LIST, Found, Page, Sort
+from queries.feed import CHANGES, SNAPSHOT, VERSIONS
+from queries.housekeeping import CLEAR_EXPIRED_KEYS, FORGET_DELETIONS, READY
+from queries.parts import answers, tasks, users
+from queries.reading import GET, KEYS, LIST, Sort
 from queries.writing import (
     COMPLETE,
     CREATE,
@@ -18,10 +18,6 @@ from queries.writing import (
     UPDATE,
     UPDATE_ALL,
     Changed,
-    Count,
-    Created,
-    CreatedOnce,
-    Deleted,
 )
 
 __all__ = [
@@ -37,24 +33,14 @@ __all__ = [
     "JOIN",
     "KEYS",
     "LIST",
-    "MOST_BYTES_CLEARED",
     "READY",
     "SNAPSHOT",
     "UPDATE",
     "UPDATE_ALL",
     "VERSIONS",
     "Changed",
-    "Changes",
-    "Count",
-    "Created",
-    "CreatedOnce",
-    "Deleted",
-    "Found",
-    "Page",
     "Sort",
-    "Versions",
     "answers",
-    "deletions",
     "tasks",
     "users",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
 
 from config import Settings
@@ -18,13 +19,13 @@ for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)  # a developer's own settings have no say here
 
 # After that, since it reads them.
-import main  # noqa: F401
+import main
 from embedded.server import EmbeddedServer
 from tests.support.databases import new_database, url_with
 from tests.support.mistakes import watching_for_mistakes
 from tests.support.proxy import RunningProxy, Watched, proxied
 from tests.support.schema import differences
-from tests.support.service import User, running, server_is_gone, settings_for, wait_until
+from tests.support.service import User, running, server_is_gone, serving, settings_for, wait_until
 
 DATA_DIR = "TASK_API_TEST_DATA_DIR"
 URL = "TASK_API_TEST_DATABASE_URL"
@@ -176,3 +177,15 @@ def plain_database(database_url: str) -> Iterator[str]:
     """As ``empty_database``, and without Citus also where that has it."""
     with new_database(database_url, plain=True) as url:
         yield url
+
+
+@pytest.fixture
+def own_app(database_url: str) -> FastAPI:
+    return main.create_app(settings_for(database_url))
+
+
+@pytest.fixture
+def own_client(own_app: FastAPI) -> Iterator[httpx2.Client]:
+    """Of another worker than ``client``."""
+    with serving(own_app) as (url, _), httpx2.Client(base_url=url, timeout=30) as client:
+        yield client

@@ -43,9 +43,9 @@ def test_one_owner_holds_at_most_half_of_the_connections(database_url: str, sett
             for task in greedy:
                 task.cancel()
             await asyncio.gather(*greedy, return_exceptions=True)
-            assert connections._turns.free == 4
-            assert not connections._turns._held
-            assert not connections._turns._waiting
+            assert connections.turns.free == 4
+            assert not connections.turns._held
+            assert not connections.turns._waiting
 
     run(scene)
 

@@ -196,13 +196,13 @@ def test_a_flood_of_unknown_keys_causes_a_handful_of_fetches_and_hinders_nobody(
     async def run() -> None:
         authenticator = Authenticator(settings_for(better_auth_url=server.url))
         await authenticator.keys.__aenter__()
-        assert await authenticator.owner(connection(server.token(KEY))) == "alice"
+        assert (await authenticator.verified(connection(server.token(KEY)))).owner == "alice"
         refused = 0
 
         async def attack(token: str) -> None:
             nonlocal refused
             with pytest.raises(Problem):
-                await authenticator.owner(connection(token))
+                await authenticator.verified(connection(token))
             refused += 1
 
         async with asyncio.TaskGroup() as attackers:
@@ -210,7 +210,7 @@ def test_a_flood_of_unknown_keys_causes_a_handful_of_fetches_and_hinders_nobody(
                 attackers.create_task(attack(token))
                 if number % 100 == 0:
                     valid = server.token(KEY, number=number)
-                    assert await authenticator.owner(connection(valid)) == "alice"
+                    assert (await authenticator.verified(connection(valid))).owner == "alice"
                     await asyncio.sleep(0)
         assert refused == len(flood)
         await authenticator.keys.__aexit__()
@@ -225,8 +225,8 @@ def test_waiting_requests_share_one_fetch(server: KeyServer) -> None:
     async def run() -> None:
         authenticator = Authenticator(settings_for(better_auth_url=server.url))
         tokens = [server.token(KEY, number=number) for number in range(50)]
-        owners = await asyncio.gather(*(authenticator.owner(connection(token)) for token in tokens))
-        assert set(owners) == {"alice"}
+        verified = await asyncio.gather(*(authenticator.verified(connection(token)) for token in tokens))
+        assert {owner for owner, _ in verified} == {"alice"}
 
     asyncio.run(run())
     assert server.fetches == 1
@@ -238,7 +238,8 @@ def test_the_memory_of_tokens_is_bounded(server: KeyServer, monkeypatch: pytest.
     async def run() -> None:
         authenticator = Authenticator(settings_for(better_auth_url=server.url))
         for number in range(50):
-            assert await authenticator.owner(connection(server.token(KEY, number=number))) == "alice"
+            token = server.token(KEY, number=number)
+            assert (await authenticator.verified(connection(token))).owner == "alice"
         assert len(authenticator._remembered) == 10
         assert server.token(KEY).encode() not in repr(authenticator._remembered).encode()
 
