@@ -31,20 +31,29 @@ class Listener:
         """The moment of the newest change that the stream has seen."""
         self.over = False
         self._live = live
-        self._woken = asyncio.Event()
+        self._woken = False
+        self._waiting: asyncio.Future[None] | None = None
 
     async def changed(self, seconds: float) -> bool:
         """Wait so long at most, and say whether the owner's tasks may have changed, or the stream is ``over``."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        self._woken.clear()
-        return True
+        if not self._woken:  # a future and a timer, since an event and a timeout weigh 1.5 KiB
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = loop.call_later(seconds, self._go_on)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+        woken, self._woken = self._woken, False
+        return woken
 
     def wake(self) -> None:
-        self._woken.set()
+        self._woken = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def end(self) -> None:
         """End the stream, and give its place to another."""

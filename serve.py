@@ -15,6 +15,8 @@ DEFAULTS = [
     *("--limit-concurrency", "1000"),
     *("--timeout-graceful-shutdown", "10"),
     "--no-server-header",
+    # X-Forwarded-For and -Proto are believed of whom is named alone: uvicorn would believe all of this machine.
+    "--proxy-headers" if os.environ.get("FORWARDED_ALLOW_IPS") else "--no-proxy-headers",
 ]
 
 
@@ -26,8 +28,6 @@ def raise_file_limit() -> None:
 
 if __name__ == "__main__":
     raise_file_limit()
-    # Nobody's X-Forwarded-For and -Proto are believed but of who is named: uvicorn would believe all of this machine.
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     # A collector that is away holds up the stop for as long (default: 10 s, twice).
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     # uvicorn stops on it, and then raises it again: after a clean stop, that is a clean end.

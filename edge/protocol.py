@@ -41,6 +41,12 @@ class Protocol(HttpToolsProtocol):
     stop_seconds = 5.0  # for the rest of bodies and answers when the service stops
     linger_seconds = 1.0  # for a client to read a refusal (RFC 9112, 9.6)
 
+    # With more than 30 attributes in its dictionary, a connection would cost 1.2 KiB more (PEP 412).
+    __slots__ = (
+        *("_in_head", "_in_request", "_is_excess", "_is_refused", "_running", "_timer"),
+        *("_unparsed", "_unread", "_unread_since", "_waits_since", "most_connections"),
+    )
+
     def __init__(
         self,
         config: Config,

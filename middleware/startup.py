@@ -1,6 +1,7 @@
 """A start that fails says why in one sentence."""
 
 import sys
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,13 +11,17 @@ from embedded.home import EmbeddedServerError
 def startup_middleware(app: ASGIApp) -> ASGIApp:
     """Sends the server a foreseen failure's own message in place of its traceback."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def worded_send(message: Message) -> None:
-            error = sys.exception()
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, EmbeddedServerError | OSError):
-                message = {**message, "message": str(error)}
-            await send(message)
-
-        await app(scope, receive, worded_send if scope["type"] == "lifespan" else send)
+    def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return app(scope, receive, _worded(send) if scope["type"] == "lifespan" else send)
 
     return answer
+
+
+def _worded(send: Send) -> Send:
+    async def worded_send(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, EmbeddedServerError | OSError):
+            message = {**message, "message": str(error)}
+        await send(message)
+
+    return worded_send

@@ -116,18 +116,16 @@ async def _events(
     with contextlib.suppress(Problem):  # the client comes again, and is told as in any answer
         expires = (await verified(request)).expires
         while True:
-            page = page._replace(body="")  # it may be megabytes, and the stream may live for hours
-            listener.version = page.version
-            changed = page.more or await listener.changed(min(expires - time.time(), HEARTBEAT_SECONDS))
+            place, more, listener.version = page.place, page.more, page.version
+            del page  # it may have megabytes, and the stream may live for hours
+            while not more and not await listener.changed(min(expires - time.time(), HEARTBEAT_SECONDS)):
+                await verified(request)  # no longer where it has expired, or its key was withdrawn
+                yield HEARTBEAT
             if listener.over:
                 return
-            await verified(request)  # no longer where it has expired, or its key was withdrawn
-            if not changed:
-                yield HEARTBEAT
-                continue
-            promised = page.more
-            page = await read_page(session, page.place, limit)
-            yield event(page.token, page.body) if promised or not page.empty else HEARTBEAT
+            await verified(request)
+            page = await read_page(session, place, limit)
+            yield event(page.token, page.body) if more or not page.empty else HEARTBEAT
 
 
 async def read_page(session: OwnerSession, place: Place, limit: int) -> Page:

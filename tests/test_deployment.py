@@ -73,6 +73,7 @@ def test_the_image_s_command_serves_and_stops_and_its_health_check_knows(image: 
         port = listener.getsockname()[1]
     environment = dict(pair.split("=") for pair in instruction("ENV").split())
     environment |= {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(port)}
+    environment["FORWARDED_ALLOW_IPS"] = "*"
     command, check = (
         [sys.executable, *json.loads(instruction(name).rpartition("CMD ")[2])[1:]] for name in ("CMD", "HEALTHCHECK")
     )
@@ -86,8 +87,10 @@ def test_the_image_s_command_serves_and_stops_and_its_health_check_knows(image: 
         wait_until(is_healthy)
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
             User(client).create()
+            answer = client.get("/health", headers={"X-Forwarded-Proto": "https"})
         service.process.terminate()
         assert service.process.wait(30) == 0
+    assert "Strict-Transport-Security" in answer.headers, "the platform's proxy is not believed"
     assert service.output.count("Application startup complete") == 2
     assert sorted(image.rglob("*")) == sorted([*before, image / "output.txt"])  # that is run's own
 

@@ -181,8 +181,10 @@ def test_the_commands_of_production_start_the_service(tmp_path: Path, database_u
         assert stated in script
         script = script.replace(stated, here)
     with run(["sh", "-ec", script], tmp_path, {}) as service:
-        answer = httpx2.get(f"{service.url()}/health", headers={"Origin": "https://app.example.com"})
+        headers = {"Origin": "https://app.example.com", "X-Forwarded-Proto": "https"}
+        answer = httpx2.get(f"{service.url()}/health", headers=headers)
     assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Strict-Transport-Security" not in answer.headers, "no proxy was named, but one is believed"
     assert '"message": "Application startup complete."' in service.output  # JSON, as LOG_FORMAT says
 
 
