@@ -20,10 +20,7 @@ from sqlstates import first_line, problem_of, sqlstate
 
 logger = logging.getLogger(__name__)
 
-SENTENCES = {  # clearer than Pydantic's own
-    "model_attributes_type": "Input should be an object",
-    "string_pattern_mismatch": "Input should be ids with commas between them, such as 1,2,3",
-}
+SENTENCES = {"model_attributes_type": "Input should be an object"}  # clearer than Pydantic's own
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

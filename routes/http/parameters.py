@@ -24,6 +24,12 @@ def _plain_integer(value: object) -> object:
     return number if number <= LARGEST_ID else 0  # 0 stands for every id that can't exist
 
 
+def _id_list(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", value):
+        raise ValueError("must be ids with commas between them, such as 1,2,3")
+    return value
+
+
 def _true_or_false(value: object) -> object:
     if isinstance(value, str) and value not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -74,13 +80,13 @@ class ListParameters(TaskFilter):
 class Selection(TaskFilter):
     """The tasks of a change to many."""
 
-    ids: str | None = Field(
+    ids: Annotated[str, AfterValidator(_id_list)] | None = Field(
         None,
-        pattern=r"^[0-9]+(,[0-9]+)*$",
         max_length=21 * MOST_IDS,
         description=f"Only the tasks with these ids, at most {MOST_IDS}.",
         examples=["1,2,3"],
-        json_schema_extra={"example": "1,2,3"},  # for /docs, since a selection needs a filter
+        # The example is for /docs, since a selection needs a filter.
+        json_schema_extra={"pattern": "^[0-9]+(,[0-9]+)*$", "example": "1,2,3"},
     )
     everything: Flag = Field(
         False, alias="all", description="In place of a filter: all tasks of the owner.", examples=[False]
