@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -106,7 +105,7 @@ class Postgres:
                 assert process.poll() is None, (folder / "log").read_text()
                 yield port
             finally:
-                process.send_signal(signal.SIGQUIT)
+                process.kill()  # whoever runs this in the background may have it ignore SIGINT and SIGQUIT
                 process.wait(10)
 
     def _run(self, program: str, *arguments: str) -> None:
