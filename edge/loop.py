@@ -16,7 +16,7 @@ from typing import cast
 import uvloop
 
 from edge.protocol import Protocol
-from edge.refusals import asks_for_health, refuse
+from edge.refusals import HEALTH, beginning, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Door:
 
     share = 1 / 8  # of the time goes to new connections, so that those inside get their answers
     held_seconds = 1.0  # as Retry-After says
+    silent_seconds = 0.1  # for a first word, where there is hardly any room
     most_held = 10_000
     report_seconds = 1.0
 
@@ -94,21 +95,34 @@ class Door:
             logger.warning("There are too many connections: %d were turned away.", self._turned_away)
             self._turned_away, self._reported = 0, self._opened
 
-    def _admit(self, connection: socket.socket) -> None:
+    def _admit(self, connection: socket.socket, was_silent: bool = False) -> None:
         """Let a connection in, or refuse its request before that costs more than these few calls.
 
-        Who asks for ``/health`` may enter, and who has not asked yet, until there are twice too many. Who was refused
-        may stay, and is heard again after a while: if all came back at once, that would cost more than to serve them.
+        Who asks for ``/health`` may enter until there are three times too many, who has not asked yet until there are
+        twice. Who was refused may stay, and is heard again after a while: if all came back at once, that would cost
+        more than to serve them.
         """
         self._held.discard(connection)
-        excess = self._next.excess + len(self._entering)
-        if self._ssl or excess < 0 or (excess < self._next.most_connections and asks_for_health(connection)):
+        excess, most = self._next.excess + len(self._entering), self._next.most_connections
+        if self._ssl or excess < 0:
             self._enter(connection)
             return
-        self._turned_away += 1
-        if refuse(connection) and len(self._held) < self.most_held:
+        said = beginning(connection)
+        if excess < most * {None: 1, HEALTH: 2}.get(said, 0):
+            self._enter(connection)
+        elif said is None and not was_silent:
+            self._hold(connection, self.silent_seconds, was_silent=True)
+        else:
+            self._turned_away += 1
+            if refuse(connection):
+                self._hold(connection, self.held_seconds, was_silent=False)
+            else:
+                connection.close()
+
+    def _hold(self, connection: socket.socket, seconds: float, was_silent: bool) -> None:
+        if len(self._held) < self.most_held:
             self._held.add(connection)
-            self._loop.call_later(self.held_seconds, self._admit, connection)
+            self._loop.call_later(seconds, self._admit, connection, was_silent)
         else:
             connection.close()
 

@@ -28,9 +28,9 @@ def too_many() -> Problem:
     return Unavailable("There are too many connections.")
 
 
-def asks_for_health(connection: socket.socket) -> bool:
-    """Whether the connection asks for ``/health``, or has not asked yet."""
-    return _heard(connection, len(HEALTH), socket.MSG_PEEK) in (None, HEALTH)
+def beginning(connection: socket.socket) -> bytes | None:
+    """Of what the client has said, as much as ``HEALTH`` has; None where it has said nothing yet."""
+    return _heard(connection, len(HEALTH), socket.MSG_PEEK)
 
 
 def refuse(connection: socket.socket) -> bool:

@@ -106,6 +106,9 @@ def test_connections_that_say_nothing_use_up_no_files() -> None:
         for client in refused():
             check_problem(client.answer(), 503)
         assert len(server.server_state.connections) <= 4
+        with dial(url) as client:
+            client.send(head("GET", "/health"))
+            assert client.answer().status_code == 200, "silent connections keep health from being answered"
 
 
 def test_connections_that_wait_are_accepted_together() -> None:
