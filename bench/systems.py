@@ -100,7 +100,12 @@ def _sign_up(users: str, owner: str) -> str:
     return str(post("/auth-with-password", {"identity": email, "password": SECRET})["token"])
 
 
-SERVICE = System("service", "This service", _uvicorn("main:app"), "migrated")
+SERVICE = System(
+    "service",
+    "This service",
+    lambda port, _: [sys.executable, HERE.parent / "serve.py", "--port", str(port)],
+    "migrated",
+)
 DJANGO = System("django", "Django Ninja", _gunicorn)
 NODATABASE = System("nodatabase", "Limit: no database", _uvicorn("--factory", "limits:nodatabase"), "migrated")
 SYSTEMS = [

@@ -9,7 +9,7 @@ import pytest
 
 from faults.conftest import Figure, World
 from faults.support.crowd import crowd
-from faults.support.service import GUARDED_EDGE, WORKERS
+from faults.support.service import WORKERS
 from tests.support.service import User
 
 CAN_BE_SERVED = 10 * WORKERS
@@ -46,7 +46,6 @@ def probing(world: World) -> Iterator[list[float]]:
     thread.join()
 
 
-@pytest.mark.xfail(not GUARDED_EDGE, reason="new connections wait for seconds without the guarded edge", strict=False)
 @pytest.mark.parametrize("times", [4, 16, 100])
 def test_with_more_clients_than_can_be_served_goodput_stays_and_the_rest_is_refused(
     world: World, users: list[User], figure: Figure, times: int

@@ -4,11 +4,9 @@ import contextlib
 import time
 from collections.abc import Callable
 
-import pytest
-
 from faults.conftest import Figure
 from faults.support.load import read
-from faults.support.service import GUARDED_EDGE, serving
+from faults.support.service import serving
 from tests.support.service import User
 
 MARGIN = 5.0
@@ -36,7 +34,6 @@ SLOW: dict[str, tuple[Callable[[User], bytes], float]] = {
 }
 
 
-@pytest.mark.xfail(not GUARDED_EDGE, reason="nobody cuts them without the guarded edge", strict=False)
 def test_slow_clients_are_cut_and_cost_nobody_else(database_url: str, figure: Figure) -> None:
     with serving(database_url) as service, contextlib.ExitStack() as stack:
         user, others = service.user(), service.user()

@@ -8,14 +8,11 @@ import pytest
 
 from faults.conftest import Figure
 from faults.support.load import Writers
-from faults.support.service import GUARDED_EDGE, serving
+from faults.support.service import serving
 
 STOP_SECONDS = 11
 
 
-@pytest.mark.xfail(
-    not GUARDED_EDGE, reason="a half-sent body leaves a traceback without the guarded edge", strict=False
-)
 @pytest.mark.quick
 def test_sigterm_under_load_ends_cleanly_in_time_and_loses_no_answered_write(database_url: str, figure: Figure) -> None:
     with serving(database_url) as service, contextlib.ExitStack() as stack:

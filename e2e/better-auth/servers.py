@@ -120,7 +120,7 @@ def task_api(folder: Path, database: str, **settings: str) -> Server:
     """The task API with ``settings`` as environment variables."""
     port = free_port()
     return Server(
-        [sys.executable, "-B", "-m", "uvicorn", "main:app", "--app-dir", str(PROJECT), "--port", str(port)],
+        [sys.executable, "-B", str(PROJECT / "serve.py"), "--port", str(port)],
         {"DATABASE_URL": database, **settings},
         folder / f"task-api-{port}.log",
         f"http://127.0.0.1:{port}",

@@ -17,18 +17,7 @@ import httpx2
 from tests.support.process import ROOT, Process, run
 from tests.support.service import SECRET, User, wait_until
 
-GUARDED_EDGE = (ROOT / "serve.py").exists()
 WORKERS = 2
-
-
-def command(project: Path) -> list[str]:
-    """How the service is started; options of uvicorn may follow."""
-    if (project / "serve.py").exists():
-        return [sys.executable, str(project / "serve.py")]
-    return [
-        *(sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(project)),
-        *("--timeout-graceful-shutdown", "10"),
-    ]
 
 
 def _command_of(pid: str) -> bytes:
@@ -121,7 +110,7 @@ def serving(
         environment |= {"BETTER_AUTH_SECRET": SECRET}
         if database_url:
             environment["DATABASE_URL"] = database_url
-        start = [*command(project), "--port", str(port), "--workers", str(WORKERS), *options]
+        start = [sys.executable, str(project / "serve.py"), "--port", str(port), "--workers", str(WORKERS), *options]
         with run(start, folder or Path(name), environment) as process:
             with Service(process) as service:
                 wait_until(lambda: service.log.count("Application startup complete") >= WORKERS, 60)
