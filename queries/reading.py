@@ -24,7 +24,14 @@ from queries.parts import ONE, bind, folded, json_array, json_of, public, shown_
 from schemas import TaskPublic
 from statements import OWNER, Statement
 
-Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
+Sort = Literal[
+    "created_at",
+    "-created_at",
+    "updated_at",
+    "-updated_at",
+    "title",
+    "-title",
+]
 
 
 class Key(NamedTuple):

@@ -32,7 +32,9 @@ class OwnedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        known = set(query_fields(self.dependant))
+        known = query_fields(self.dependant)
+        if None in known.values():
+            raise TypeError("Take query parameters as a model: Annotated[Model, Depends(FromQuery(Model))].")
         takes_body = self.body_field is not None
         reads = "GET" in (self.methods or ())
 

@@ -24,10 +24,16 @@ from statements import Statement
 router = APIRouter(prefix="/api/{user_id:owner}/tasks", tags=["tasks"], route_class=OwnedRoute, responses=docs.ERRORS)
 
 
+BESIDE_IDS = [
+    "batch",
+    "changes",
+]
+
+
 class TaskSegment(StringConvertor):
     """What stands for a task's id: all but the names beside it, whose routes may so come in any order."""
 
-    regex = "(?!(?:batch|changes)$)[^/]+"
+    regex = f"(?!(?:{'|'.join(BESIDE_IDS)})$)[^/]+"
 
 
 register_url_convertor("task", TaskSegment())

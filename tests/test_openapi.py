@@ -5,7 +5,10 @@ import json
 
 import httpx2
 import pytest
+from fastapi import APIRouter
 
+from auth.owner import OwnSession
+from routes.owned import OwnedRoute
 from tests.support.operations import DOCUMENT
 from tests.support.process import ROOT
 
@@ -49,3 +52,10 @@ def test_every_reference_resolves() -> None:
     schemas = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert "#/components/schemas/ProblemBody" in schemas
     assert {*references(DOCUMENT)} <= schemas
+
+
+def test_query_parameters_whose_bounds_the_document_would_lose_are_refused() -> None:
+    async def read_stale(session: OwnSession, days: int = 30) -> None: ...
+
+    with pytest.raises(TypeError, match="as a model"):
+        APIRouter(route_class=OwnedRoute).add_api_route("/api/{user_id:owner}/stale", read_stale)

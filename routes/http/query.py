@@ -4,6 +4,7 @@ FastAPI reads each parameter by itself, in about 45 calls; a model is read at on
 """
 
 import re
+from collections.abc import Container
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -33,7 +34,7 @@ class FromQuery(Generic[Model]):
 
 
 def query_fields(dependant: Dependant) -> dict[str, Any]:
-    """What an operation takes in its query: names, and their schemas as OpenAPI has them."""
+    """What an operation takes in its query: names, and their schemas as OpenAPI has them; None for FastAPI's own."""
     fields: dict[str, Any] = {parameter.alias: None for parameter in dependant.query_params}
     if isinstance(dependant.call, FromQuery):
         fields |= dependant.call.model.model_json_schema()["properties"]
@@ -42,7 +43,7 @@ def query_fields(dependant: Dependant) -> dict[str, Any]:
     return fields
 
 
-def check_query(query_string: bytes, known: set[str]) -> None:
+def check_query(query_string: bytes, known: Container[str]) -> None:
     """Refuse what FastAPI would let pass: unknown and repeated names, and what is not UTF-8.
 
     Raises:
