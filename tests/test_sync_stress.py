@@ -1,5 +1,6 @@
 """Eight writers at once, with transactions that are held open or rolled back; no reader may miss anything."""
 
+import contextlib
 import json
 import random
 import threading
@@ -17,6 +18,7 @@ from sqlmodel import select
 import queries
 from auth.owner import OwnSession
 from models import Task
+from routes.http.parameters import TaskFilter
 from statements import Statement
 from tests.support.copy import Copy, lines
 from tests.support.databases import nodes_of_citus
@@ -106,7 +108,8 @@ class Writer:
     def hold_open(self) -> None:
         """The service's own statements in a transaction that takes a while, and is rolled back now and then."""
         new = json.dumps([{"title": "single", "completed": False}] * 2)
-        some = {"only_completed": True, "only_q": "single", "only_ids": None}
+        no_filter = {f"only_{name}": None for name in (*TaskFilter.model_fields, "ids")}
+        some = no_filter | {"only_completed": True, "only_q": "single"}
         choices: list[tuple[Statement[Any], dict[str, Any]]] = [
             (queries.CREATE, {"new_tasks": new, "most_tasks": 100_000}),
             (queries.UPDATE, {"task_id": self.some_id(), "if_match": None, "changes": '{"title":"single 2"}'}),
@@ -175,10 +178,10 @@ def test_no_reader_misses_anything(database_url: str, request: pytest.FixtureReq
 
         def write(writer: Writer) -> int:
             written = 0
-            while time.monotonic() < ends:
-                writer.write()
-                written += 1
-            writer.connection.close()
+            with contextlib.closing(writer.connection):  # also where it fails, or the others would wait for it
+                while time.monotonic() < ends:
+                    writer.write()
+                    written += 1
             return written
 
         readers: list[Callable[[], None]] = [
