@@ -19,6 +19,7 @@ from auth.owner import OwnerSession, OwnSession
 from config import Settings
 from models import Task
 from problems import Problem
+from routes.http.parameters import TaskFilter
 from tests.support.proxy import RunningProxy
 from tests.support.service import User as Caller
 from tests.support.service import check_problem, running
@@ -100,8 +101,7 @@ async def read_late(session: OwnSession) -> StreamingResponse:
 
 
 FIRST_PAGE = {
-    "only_completed": None,
-    "only_q": None,
+    **TaskFilter().bound(),
     "page_size": 10,
     "after_id": None,
     "after_key": None,

@@ -108,8 +108,7 @@ class Writer:
     def hold_open(self) -> None:
         """The service's own statements in a transaction that takes a while, and is rolled back now and then."""
         new = json.dumps([{"title": "single", "completed": False}] * 2)
-        no_filter = {f"only_{name}": None for name in (*TaskFilter.model_fields, "ids")}
-        some = no_filter | {"only_completed": True, "only_q": "single"}
+        some = {**TaskFilter(completed=True, q="single").bound(), "only_ids": None}
         choices: list[tuple[Statement[Any], dict[str, Any]]] = [
             (queries.CREATE, {"new_tasks": new, "most_tasks": 100_000}),
             (queries.UPDATE, {"task_id": self.some_id(), "if_match": None, "changes": '{"title":"single 2"}'}),
