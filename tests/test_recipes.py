@@ -1,5 +1,6 @@
 """The recipes of CONTRIBUTING.md, followed to the letter in a copy of the project."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,16 @@ from tests.support.service import SECRET, User, check_problem
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 TITLES = re.findall(r"^## (Add .*)$", PAGE, re.MULTILINE)
+# As by make format, migration, sql, openapi and check, and what is said of the document and of the statements.
+COMMANDS = [
+    "-m ruff format .",
+    "-m ruff check --fix .",
+    "dev.py migration priority",
+    "dev.py sql",
+    "dev.py openapi",
+    "-m mypy main.py",
+    "-m pytest -n 0 tests/test_clients.py tests/test_openapi.py tests/test_statements.py",
+]
 # What a client could make up as a cursor for a sort by a number.
 MADE_UP = ["[1]", "[1,2]", '[1,"x"]', '[1,"1.5"]', '[1,"9999999999999999999"]', '[1,"\u0661"]']
 MAKE_UP = """
@@ -50,9 +61,11 @@ def follow(project: Path, title: str) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipes") / "project"
-    files = subprocess.check_output(["git", "ls-files", "*.py", "*.mako", "*.toml"], cwd=ROOT, text=True).splitlines()
+    files = subprocess.check_output(
+        ["git", "ls-files", "*.py", "*.mako", "*.toml", "routes/pages"], cwd=ROOT, text=True
+    ).splitlines()
     for name in files:
-        if not name.startswith(("tests/", "bench/", "e2e/", "faults/")):
+        if not name.startswith(("bench/", "e2e/", "faults/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     if (ROOT / ".mypy_cache").exists():  # after make check, so that mypy looks at what is new alone
@@ -63,11 +76,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) -> None:
     for title in TITLES:
         follow(project, title)
-    for command in (["format"], ["check", "--fix"]):  # as make format
-        subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=project, check=True)
-    subprocess.run([sys.executable, "-m", "mypy", "."], cwd=project, check=True)
     environment = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": SECRET}
-    subprocess.run([sys.executable, "dev.py", "migration", "add priority"], cwd=project, env=environment, check=True)
+    for command in COMMANDS:
+        subprocess.run([sys.executable, *command.split()], cwd=project, env={**os.environ, **environment}, check=True)
 
     with (
         run_service(tmp_path, environment=environment, project=project) as service,
@@ -102,8 +113,8 @@ def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) ->
                 walked += [each["id"] for each in page.json()]
                 path = page.links["next"]["url"].removeprefix(user.path) if "next" in page.links else ""
             assert walked == expected
-        command = [sys.executable, "-c", MAKE_UP, *MADE_UP]
-        for cursor in subprocess.check_output(command, cwd=project, env=environment, text=True).split():
+        make_up = [sys.executable, "-c", MAKE_UP, *MADE_UP]
+        for cursor in subprocess.check_output(make_up, cwd=project, env=environment, text=True).split():
             check_problem(user.get("", params={"sort": "priority", "cursor": cursor}), 400, "/query/cursor")
 
         since = user.get("/changes").json()["next"]

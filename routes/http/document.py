@@ -40,6 +40,8 @@ OWNER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "example": "alice",
 }
+# What Pydantic calls a bound that it checks around a validator of ours.
+BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
 
 def complete_document(app: FastAPI) -> None:
@@ -83,7 +85,7 @@ def _own_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A field of a query model; with ``example`` beside ``examples``, /docs fills it in."""
-    schema = dict(schema)
+    schema = {BOUNDS.get(key, key): value for key, value in schema.items()}
     described: dict[str, Any] = {key: schema.pop(key) for key in ("description", "example") if key in schema}
     schema.pop("title", None)
     if "anyOf" in schema:  # absent, where Python has None
