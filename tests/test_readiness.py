@@ -84,7 +84,7 @@ def test_a_database_that_is_away_at_start_is_tried_every_second_and_told_of_less
     with listening(Away) as port:
         environment = {"DATABASE_URL": f"postgresql://x@127.0.0.1:{port}/x", "BETTER_AUTH_SECRET": SECRET}
         with run_service(tmp_path, environment=environment) as service:
-            wait_until(lambda: service.output.count("Waiting for the database") >= 4)  # after 0, 1, 3 and 7 s
+            wait_until(lambda: service.output.count("Waiting for the database") >= 4, 60)  # after 0, 1, 3 and 7 s
             assert len(tries) >= 7
         told = [line for line in service.output.splitlines() if "Waiting for the database" in line]
     assert ["Check that it runs" in line for line in told] == [True, False, False, False]
