@@ -118,8 +118,9 @@ def test_a_stream_ends_with_its_token(user: User) -> None:
 
 @pytest.fixture
 def key_holder(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[User, KeyServer]]:
-    """Somebody whose token is signed by the only key that is published, which is fetched whenever it is asked for."""
+    """Somebody whose token is signed by the only key that is published, which is fetched again and again."""
     monkeypatch.setattr("auth.keys.FLOOR_SECONDS", 0.0)
+    monkeypatch.setattr("auth.keys.REFRESH_SECONDS", 0.1)  # before the service starts, which may sleep at once
     key = private_key("EdDSA")
     with key_server() as keys:
         keys.keys = [public_jwk(key, "EdDSA", "one")]
@@ -141,7 +142,6 @@ def renew(user: User, keys: KeyServer) -> User:
 def test_a_stream_ends_when_its_key_is_withdrawn(
     key_holder: tuple[User, KeyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auth.keys.REFRESH_SECONDS", 0.1)
     monkeypatch.setattr("routes.changes.HEARTBEAT_SECONDS", 0.1)
     user, keys = key_holder
     with stream(user) as fields:
