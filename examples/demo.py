@@ -1,7 +1,9 @@
 """``make demo``: a database, the task API and the example frontend, together until Ctrl-C."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,16 +27,20 @@ def main(script: str, port: str, page_port: str) -> None:
     database = {"DATABASE_URL": EmbeddedServer(settings.data_dir).url, "BETTER_AUTH_URL": page}
     of_page = {**database, "NEXT_PUBLIC_API_URL": api, "BETTER_AUTH_SECRET": shared_secret(settings)}
     next_ = ["npm", "run", script, "--", "--hostname", "localhost", "--port", page_port]
+    for taken in filter(is_taken, (port, page_port)):
+        sys.exit(f"Port {taken} is taken: set another, as in make demo PORT=8001 PAGE_PORT=3001.")
     processes: list[subprocess.Popen[bytes]] = []
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
         # First the page: the API fetches the keys of Better Auth from it.
         processes.append(start(next_, FRONTEND, {**of_page, "NEXT_TELEMETRY_DISABLED": "1"}))
         wait_for(f"{page}/api/auth/jwks", processes)
         processes.append(start([sys.executable, "serve.py", "--port", port], ROOT, {**database, "CORS_ORIGINS": page}))
         wait_for(f"{api}/health/ready", processes)
-        sys.stdout.write(f"\nOpen {page} (the API: {api}/docs). Ctrl-C stops all.\n\n")
-        sys.stdout.flush()
+        if running(processes):
+            sys.stdout.write(f"\nOpen {page} (the API: {api}/docs). Ctrl-C stops all.\n\n")
+            sys.stdout.flush()
         while running(processes):
             time.sleep(0.2)
         sys.exit("One of them has ended, so the other is stopped.")
@@ -42,7 +48,8 @@ def main(script: str, port: str, page_port: str) -> None:
         pass
     finally:
         for process in processes:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it is what has ended
+                os.killpg(process.pid, signal.SIGTERM)
         for process in processes:
             process.wait()
 
@@ -50,6 +57,12 @@ def main(script: str, port: str, page_port: str) -> None:
 def start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # In a group of its own, which ends as a whole: npm starts more processes.
     return subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, start_new_session=True)
+
+
+def is_taken(port: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("localhost", int(port)), timeout=1):
+        return True
+    return False
 
 
 def running(processes: Sequence[subprocess.Popen[bytes]]) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ class Demo(NamedTuple):
 
     page: str
     api: str
+    process: subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
@@ -38,7 +40,8 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
                 assert process.process.poll() is None, process.output
                 return re.search(r"^Open (\S+) \(the API: (\S+)/docs\)", process.output, re.MULTILINE)
 
-            yield Demo(*wait_until(addresses, 60).groups())
+            found = wait_until(addresses, 60)
+            yield Demo(found[1], found[2], process.process)
 
 
 def free_port() -> int:
@@ -82,13 +85,21 @@ def test_the_page_works_under_its_one_address_alone(demo: Demo) -> None:
     assert refused.json()["code"] == "INVALID_ORIGIN"
 
 
-def test_make_demo_starts_all_and_stops_all() -> None:
+@pytest.mark.parametrize("one_ends", [False, True])
+def test_make_demo_starts_all_and_stops_all(one_ends: bool) -> None:
     venv = os.path.relpath(sys.prefix, ROOT)
     ports = [free_port(), free_port()]
     command = ["make", "-s", "-C", str(ROOT), f"VENV={venv}", "-o", f"{venv}/installed", "demo"]
-    with running([*command, f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}"], {}) as demo:
+    command += [f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}"]
+    with running(command, {}) as demo:
         assert "What there is to do" in httpx2.get(demo.page, timeout=60).text  # which is compiled first
         assert httpx2.get(f"{demo.api}/health/ready").is_success
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert f"Port {ports[0]} is taken" in second.stderr
+        if one_ends:
+            service = subprocess.check_output(["pgrep", "-f", f"serve.py --port {ports[0]}"], text=True)
+            os.kill(int(service), signal.SIGKILL)
+            assert demo.process.wait(30) != 0
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
             pass

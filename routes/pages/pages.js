@@ -30,7 +30,8 @@ function showDocs() {
 function updateJsonSpec(update) {
   return (document) => {
     const text = JSON.stringify(document);
-    update(JSON.parse(text.replaceAll('"example":"alice"', `"example":${JSON.stringify(tokenUser())}`)));
+    const user = `"example":${JSON.stringify(tokenUser())}`;
+    update(JSON.parse(text.replaceAll('"example":"alice"', () => user)));
   };
 }
 
@@ -44,7 +45,8 @@ function authorizeWithPersistOption(authorize, ui) {
 function tokenUser() {
   try {
     const [, claims] = JSON.parse(localStorage.getItem("authorized")).bearer.value.split(".");
-    const { sub, user_id } = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")));
+    const bytes = Uint8Array.from(atob(claims.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const { sub, user_id } = JSON.parse(new TextDecoder().decode(bytes));
     return sub ?? user_id ?? "alice";
   } catch {
     return "alice"; // no token yet

@@ -36,7 +36,16 @@ export function Tasks({ user, first, open }: Props) {
       <header>
         <h1>Tasks</h1>
         <span>{user.name}</span>
-        <button onClick={() => authClient.signOut().then(() => router.refresh())}>Sign out</button>
+        <button
+          onClick={() =>
+            authClient.signOut().then(
+              () => router.refresh(),
+              () => setProblem("You can't sign out just now."),
+            )
+          }
+        >
+          Sign out
+        </button>
       </header>
 
       <form className="add" onSubmit={add}>
@@ -62,6 +71,7 @@ export function Tasks({ user, first, open }: Props) {
         <p role="alert" key={refusal.write.name}>
           <span>
             <b>{refusal.write.fields.title ?? refusal.write.seen.title}</b> was not saved. {refusal.problem.message}
+            {refusal.write.fields.description && ` You wrote: ${refusal.write.fields.description}`}
           </span>
           <button onClick={() => sync.dismiss(refusal)}>Dismiss</button>
         </p>
