@@ -37,10 +37,7 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
       const stop = AbortSignal.any([signal, waking.signal]);
       try {
         if (globalThis.navigator?.onLine === false) throw new Problem("You are offline.");
-        await queue.send().catch(async (error) => {
-          await poll(); // what can't be sent keeps nobody from seeing what has changed
-          throw error;
-        });
+        await queue.send();
         await listen(stop).catch(async () => {
           if (!stop.aborted) await poll(); // where a stream can't be had, this is how it follows
         });
