@@ -30,7 +30,7 @@ export function SignIn() {
     <main className="sign-in">
       <h1>Tasks</h1>
       <p>What there is to do, on every screen at once.</p>
-      <form onSubmit={submit}>
+      <form method="post" onSubmit={submit}>
         {isNew && (
           <label>
             Name

@@ -50,7 +50,7 @@ export function TaskRow({ row, waits, write }: Props) {
       {waits && <small>Not sent yet</small>}
       {!edited && description && <p>{description}</p>}
       {edited && (
-        <form onSubmit={(event) => save(event, edited)} onKeyDown={({ key }) => key === "Escape" && close()}>
+        <form method="post" onSubmit={(event) => save(event, edited)} onKeyDown={({ key }) => key === "Escape" && close()}>
           <input
             name="title"
             aria-label="Title"

@@ -48,7 +48,7 @@ export function Tasks({ user, first, open }: Props) {
         </button>
       </header>
 
-      <form className="add" onSubmit={add}>
+      <form className="add" method="post" onSubmit={add}>
         <input
           name="title"
           aria-label="New task"
