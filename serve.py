@@ -7,6 +7,7 @@ import sys
 
 from uvicorn.main import main
 
+NAMES_A_PROXY = os.environ.get("FORWARDED_ALLOW_IPS") or "--forwarded-allow-ips" in " ".join(sys.argv)
 DEFAULTS = [
     *("--port", os.environ.get("PORT") or "8000"),  # platforms say which
     *("--http", "edge.protocol:Protocol"),
@@ -16,7 +17,7 @@ DEFAULTS = [
     *("--timeout-graceful-shutdown", "10"),
     "--no-server-header",
     # X-Forwarded-For and -Proto are believed of whom is named alone: uvicorn would believe all of this machine.
-    "--proxy-headers" if os.environ.get("FORWARDED_ALLOW_IPS") else "--no-proxy-headers",
+    "--proxy-headers" if NAMES_A_PROXY else "--no-proxy-headers",
 ]
 
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from routes.http.parameters import PlainInteger
 from tests.support.operations import OPERATIONS, Operation, address, ask, each, values_of
 from tests.support.service import User, check_problem
 
@@ -117,3 +119,14 @@ def test_any_id_gets_its_answer(someone: User, operation: Operation, value: str)
     before, _, after = operation.path.rpartition("}")
     outer = before.rpartition("/")[0].replace("{user_id}", someone.id)
     answer_to(someone, operation, f"{outer}/{quote(value, safe='')}{after}")
+
+
+@pytest.mark.parametrize(("sent", "read"), [("-5", -5), ("-0", 0), ("007", 7), (str(2**63 - 1), 2**63 - 1)])
+def test_a_plain_integer_is_what_was_sent(sent: str, read: int) -> None:
+    assert TypeAdapter(PlainInteger).validate_python(sent) == read
+
+
+@pytest.mark.parametrize("sent", [str(2**63), "-" + "9" * 5000, "1.0", "+1", "\u0661"])
+def test_a_plain_integer_that_a_column_can_t_hold_is_refused(sent: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(PlainInteger).validate_python(sent)

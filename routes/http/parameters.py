@@ -19,9 +19,20 @@ def _plain_integer(value: object) -> object:
         return value  # a default
     if not re.fullmatch(r"-?[0-9]+", value):
         raise ValueError("must be a plain integer")
-    digits = value.lstrip("0")  # first, since int() refuses thousands of them
-    number = int(digits) if digits.isdigit() and len(digits) <= len(str(LARGEST_ID)) else 0
-    return number if number <= LARGEST_ID else 0  # 0 stands for every id that can't exist
+    digits = value.lstrip("-0") or "0"  # first, since int() refuses thousands of them
+    if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
+        raise ValueError("must be an integer of 64 bits")
+    return -int(digits) if value.startswith("-") else int(digits)
+
+
+def _possible_id(value: object) -> object:
+    try:
+        number = _plain_integer(value)
+    except ValueError:
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value):
+            return 0  # stands for every id that can't exist
+        raise
+    return max(number, 0) if isinstance(number, int) else number
 
 
 def _id_list(value: str) -> str:
@@ -41,7 +52,8 @@ PlainInteger = Annotated[int, BeforeValidator(_plain_integer)]
 
 # No ge and le, since an id that can't exist is a 404, and not a 400.
 TaskId = Annotated[
-    PlainInteger,
+    int,
+    BeforeValidator(_possible_id),
     Path(description="The task's id.", examples=[1], json_schema_extra={"minimum": 1, "maximum": LARGEST_ID}),
 ]
 
@@ -102,7 +114,7 @@ class Selection(TaskFilter):
         if self.everything == (self.ids is not None or any(value is not None for value in filters.values())):
             names = ", ".join([*TaskFilter.model_fields, "ids"])
             raise bad_request("/query/all", f"Give a filter (one of {names}), or all=true alone.")
-        numbers = [_plain_integer(number) for number in self.ids.split(",")] if self.ids else None
+        numbers = [_possible_id(number) for number in self.ids.split(",")] if self.ids else None
         if numbers and len(numbers) > MOST_IDS:
             raise bad_request("/query/ids", f"Give at most {MOST_IDS} ids.")
         return {**filters, "only_ids": numbers}
