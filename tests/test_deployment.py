@@ -85,6 +85,9 @@ def test_the_image_s_command_serves_and_stops_and_its_health_check_knows(image: 
     assert not is_healthy()
     with run(command, image, environment) as service:
         wait_until(is_healthy)
+        wait_until(
+            lambda: service.output.count("Application startup complete") == 2
+        )  # one worker answers before the other
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
             User(client).create()
             answer = client.get("/health", headers={"X-Forwarded-Proto": "https"})
