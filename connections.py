@@ -31,6 +31,7 @@ DEFAULTS = {
 }
 # PostgreSQL would go on planning LIST anew for each request, which costs twice what running it does.
 GENERIC_PLANS = "-c plan_cache_mode=force_generic_plan"
+IN_UTC = "-c TimeZone=UTC"  # for another, the driver would read a file in the middle of a request
 
 CANCEL_SECONDS = 1.0
 LIFE_SECONDS = 1800.0  # then a connection is opened anew, and a failover or new settings are found
@@ -139,8 +140,9 @@ def connector(url: str, settings: Settings, limit: float | None = None, *, on_ci
     given = conninfo_to_dict(url)
     # Behind a transaction pooler, such as Neon's, the next statement may meet another connection.
     direct = settings.database_prepare and "-pooler." not in url
-    if direct and not on_citus:  # Citus chooses the node by the owner, and refuses a plan without
-        given["options"] = f"{GENERIC_PLANS} {given.get('options', '')}".strip()
+    if direct:
+        plans = "" if on_citus else GENERIC_PLANS  # Citus chooses the node by the owner, and refuses a plan without
+        given["options"] = f"{IN_UTC} {plans} {given.get('options', '')}".strip()
     conninfo = make_conninfo("", **{**DEFAULTS, **given, "client_encoding": "utf8"})
 
     async def connect() -> Connection:

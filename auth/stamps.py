@@ -47,6 +47,8 @@ def stamp_objects(session: "OwnerBoundSession") -> None:
         moment = _stamp(session, len(made))
         for item in (*made, *changed):
             item.updated_at = moment
+        for item in made:
+            item.created_at = getattr(item, "created_at", None) or moment
     elif not gone:
         take(session)
 

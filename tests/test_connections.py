@@ -205,6 +205,8 @@ def test_plans_are_generic_where_statements_are_prepared(database_url: str, sett
         connect = connector(url.format(url=database_url), settings.model_copy(update=changes))
         connection: Connection = await connect()
         assert await connection.fetch(b"SHOW plan_cache_mode", {}) == (expected,)
+        if expected != "auto":
+            assert await connection.fetch(b"SHOW timezone", {}) == ("UTC",)
         if "work_mem" in url:
             assert await connection.fetch(b"SHOW work_mem", {}) == ("5MB",)
         await connection.close()

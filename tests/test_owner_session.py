@@ -97,7 +97,9 @@ def test_the_first_task_makes_the_owner(settings: Settings, user: Caller) -> Non
         await session.commit()
 
     play(settings, user.id, scene)
-    assert [task["title"] for task in user.tasks()] == ["first"]
+    [task] = user.tasks()
+    assert task["title"] == "first"
+    assert task["created_at"] == task["updated_at"]
 
 
 def test_what_is_not_committed_is_rolled_back(settings: Settings, user: Caller) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 
 from tests.support.process import ROOT, run_service
@@ -24,7 +25,7 @@ COMMANDS = [
     "dev.py sql",
     "dev.py openapi",
     "-m mypy main.py",
-    "-m pytest -n 0 tests/test_clients.py tests/test_openapi.py tests/test_statements.py",
+    "-m pytest -n 0 tests/test_clients.py tests/test_openapi.py tests/test_session_routes.py tests/test_statements.py",
 ]
 # What a client could make up as a cursor for a sort by a number.
 MADE_UP = ["[1]", "[1,2]", '[1,"x"]', '[1,"1.5"]', '[1,"9999999999999999999"]', '[1,"\u0661"]']
@@ -84,57 +85,79 @@ def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) ->
         run_service(tmp_path, environment=environment, project=project) as service,
         httpx2.Client(base_url=service.url()) as client,
     ):
-        user, stranger = User(client), User(client)
-        task = user.create("x", priority=3)
-        assert task["priority"] == 3
-        assert user.send("PATCH", f"/{task['id']}", json={"priority": 5}).json()["priority"] == 5
-        assert user.send("POST", "/batch", json=[{"title": "y", "priority": 1}]).json()[0]["priority"] == 1
-        for wrong in (True, "2", 2.5, 0, 6, 3_000_000_000):
-            check_problem(user.send("POST", json={"title": "z", "priority": wrong}), 400, "/priority")
-
-        first, second = user.tasks()
-        after = {"created_after": first["created_at"]}
-        assert user.get("", params=after).json() == [second]
-        assert user.send("DELETE", params=after).json() == {"deleted": 1}
-        for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23", "1e9", "5"):
-            check_problem(user.get("", params={"created_after": moment}), 400, "/query/created_after")
-        for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
-            assert user.get("", params={"created_after": moment}).status_code == 200
-
-        for priority in (None, 2, 4):
-            user.create(f"of {priority}", priority=priority)
-        by_priority = [
-            task["id"] for task in sorted(user.tasks(), key=lambda task: (task["priority"] or 0, task["id"]))
-        ]
-        for sort, expected in (("priority", by_priority), ("-priority", by_priority[::-1])):
-            walked, path = [], f"?sort={sort}&limit=1"
-            while path:
-                page = user.get(path)
-                walked += [each["id"] for each in page.json()]
-                path = page.links["next"]["url"].removeprefix(user.path) if "next" in page.links else ""
-            assert walked == expected
-        make_up = [sys.executable, "-c", MAKE_UP, *MADE_UP]
-        for cursor in subprocess.check_output(make_up, cwd=project, env=environment, text=True).split():
-            check_problem(user.get("", params={"sort": "priority", "cursor": cursor}), 400, "/query/cursor")
-
-        since = user.get("/changes").json()["next"]
-        copied = user.send("POST", f"/{task['id']}/copy")
-        assert (copied.status_code, copied.json()["title"]) == (201, "x")
-        assert user.get("/changes", params={"since": since}).json()["changed"] == [copied.json()]
-        assert user.get("", params={"count": "true"}).headers["X-Total-Count"] == str(len(user.tasks()))
-        check_problem(stranger.send("POST", f"/{task['id']}/copy"), 404)
-        check_problem(stranger.client.post(f"{user.path}/{task['id']}/copy", headers=stranger.headers), 403)
-
-        assert user.get("/first").json() == user.tasks()[0]
-        check_problem(stranger.get("/first"), 404)
-        check_problem(stranger.client.get(f"{user.path}/first", headers=stranger.headers), 403)
-        names = {
-            parameter["name"]: parameter for parameter in document(client)["/api/{user_id}/tasks"]["get"]["parameters"]
-        }
+        check_field(User(client))
+        check_filter(User(client))
+        check_sort(User(client), made_up_cursors(project, environment))
+        check_copy(User(client), User(client))
+        check_forgotten(User(client), User(client), empty_database)
+        paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
+        names = {parameter["name"]: parameter for parameter in paths["/api/{user_id}/tasks"]["get"]["parameters"]}
         assert "created_after" in names
         assert "-priority" in str(names["sort"])
 
 
-def document(client: httpx2.Client) -> dict[str, Any]:
-    paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
-    return paths
+def check_field(user: User) -> None:
+    task = user.create("x", priority=3)
+    assert task["priority"] == 3
+    assert user.send("PATCH", f"/{task['id']}", json={"priority": 5}).json()["priority"] == 5
+    assert user.send("POST", "/batch", json=[{"title": "y", "priority": 1}]).json()[0]["priority"] == 1
+    for wrong in (True, "2", 2.5, 0, 6, 3_000_000_000):
+        check_problem(user.send("POST", json={"title": "z", "priority": wrong}), 400, "/priority")
+
+
+def check_filter(user: User) -> None:
+    first, second = user.create("x"), user.create("y")
+    after = {"created_after": first["created_at"]}
+    assert user.get("", params=after).json() == [second]
+    assert user.send("DELETE", params=after).json() == {"deleted": 1}
+    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23", "1e9", "5"):
+        check_problem(user.get("", params={"created_after": moment}), 400, "/query/created_after")
+    for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        assert user.get("", params={"created_after": moment}).status_code == 200
+
+
+def check_sort(user: User, made_up: list[str]) -> None:
+    for priority in (None, 5, 2, 4):
+        user.create(f"of {priority}", priority=priority)
+    by_priority = [task["id"] for task in sorted(user.tasks(), key=lambda task: (task["priority"] or 0, task["id"]))]
+    for sort, expected in (("priority", by_priority), ("-priority", by_priority[::-1])):
+        walked, path = [], f"?sort={sort}&limit=1"
+        while path:
+            page = user.get(path)
+            walked += [each["id"] for each in page.json()]
+            path = page.links["next"]["url"].removeprefix(user.path) if "next" in page.links else ""
+        assert walked == expected
+    for cursor in made_up:
+        check_problem(user.get("", params={"sort": "priority", "cursor": cursor}), 400, "/query/cursor")
+
+
+def made_up_cursors(project: Path, environment: dict[str, str]) -> list[str]:
+    make_up = [sys.executable, "-c", MAKE_UP, *MADE_UP]
+    return subprocess.check_output(make_up, cwd=project, env=environment, text=True).split()
+
+
+def check_copy(user: User, stranger: User) -> None:
+    task = user.create("x", description="as it was")
+    since = user.get("/changes").json()["next"]
+    copied = user.send("POST", f"/{task['id']}/copy")
+    assert copied.status_code == 201
+    assert (copied.json()["title"], copied.json()["description"]) == ("x", "as it was")
+    assert copied.json()["created_at"] == copied.json()["updated_at"]
+    assert user.get("/changes", params={"since": since}).json()["changed"] == [copied.json()]
+    assert user.get("", params={"count": "true"}).headers["X-Total-Count"] == "2"
+    check_problem(stranger.send("POST", f"/{task['id']}/copy"), 404)
+    check_problem(stranger.client.post(f"{user.path}/{task['id']}/copy", headers=stranger.headers), 403)
+
+
+def check_forgotten(user: User, stranger: User, database_url: str) -> None:
+    user.create("done", completed=True)
+    old = user.create("old")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE tasks SET updated_at = updated_at - interval '3 days'")
+    user.create("new")
+    assert user.get("/forgotten").json() == []
+    assert [task["id"] for task in user.get("/forgotten", params={"days": 2}).json()] == [old["id"]]
+    for days in ("0", "3651", "2.0", "x"):
+        check_problem(user.get("/forgotten", params={"days": days}), 400, "/query/days")
+    assert stranger.get("/forgotten").json() == []
+    check_problem(stranger.client.get(f"{user.path}/forgotten", headers=stranger.headers), 403)
