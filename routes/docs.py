@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from problems import Problem
 from routes.http.conditions import revalidated
@@ -31,7 +31,7 @@ POLICY = (
 )
 REDOC_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'; worker-src blob:")
 REDOC_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
-PROXIED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
+PROXIED = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-.*")
 LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?")
 
 
@@ -67,11 +67,12 @@ def get_asset(request: Request, name: str) -> Response:
 
 
 @development.post("/docs/token")
-async def give_token(request: Request) -> dict[str, str]:
+async def give_token(request: Request) -> JSONResponse:
     """A token for alice, whom the document's examples are about."""
     if not _is_local(request):
         raise Problem(403, "A token is given to /docs alone, opened on the computer that runs the service.")
-    return {"token": request.app.state.authenticator.keys.sign("alice")}
+    token = request.app.state.authenticator.keys.sign("alice")
+    return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
 
 
 @functools.cache
@@ -92,7 +93,8 @@ def _is_local(request: Request) -> bool:
     """Whether this service's own page asks, in a browser on this computer.
 
     The client alone doesn't tell: another site's page, a name that was rebound to 127.0.0.1, and the visitors of a
-    proxy all come from there. Each shows in one of the headers.
+    proxy all come from there. The first two show in a header, and so do proxies, but for those that say nothing of
+    themselves.
     """
     headers = request.headers
     host = headers.get("host", "")
@@ -102,5 +104,5 @@ def _is_local(request: Request) -> bool:
         and LOCAL_HOST.fullmatch(host) is not None
         and headers.get("origin") == f"{request.scope['scheme']}://{host}"
         and headers.get("sec-fetch-site") == "same-origin"
-        and not PROXIED & set(headers)
+        and not any(PROXIED.fullmatch(name) for name in headers)
     )

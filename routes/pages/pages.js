@@ -1,6 +1,7 @@
 // What /docs and /redoc run: their policy allows no script within a page.
 
 const page = document.querySelector("main");
+const ORDER = ["post", "get", "put", "patch", "delete"]; // made first and deleted last, so that all have a task
 
 function showDocs() {
   const statePlugins = {
@@ -15,12 +16,20 @@ function showDocs() {
     persistAuthorization: true,
     tryItOutEnabled: true,
     validatorUrl: null,
+    operationsSorter: (a, b) => ORDER.indexOf(a.get("method")) - ORDER.indexOf(b.get("method")),
     requestInterceptor: (request) => {
       if (request.headers?.accept === "text/event-stream") request.userFetch = fetchBeginning;
       return request;
     },
+    responseInterceptor: async (response) => {
+      if ([201, 204].includes(response.status) || response.body?.deleted) await aim(ui); // another is the newest
+      return response;
+    },
     plugins: [{ statePlugins }],
-    onComplete: () => (button.disabled = false),
+    onComplete: () => {
+      button.disabled = false;
+      if (localStorage.getItem("authorized")) void aim(ui);
+    },
   });
   new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
   button.addEventListener("click", () => takeToken(ui, document.querySelector("output")));
@@ -53,6 +62,22 @@ function tokenUser() {
   }
 }
 
+/** What takes a task's id gets that of the newest. */
+async function aim(ui) {
+  const token = JSON.parse(localStorage.getItem("authorized")).bearer?.value;
+  const address = `api/${encodeURIComponent(tokenUser())}/tasks?limit=1&sort=-created_at`;
+  const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
+  const [newest] = response.ok ? await response.json() : [];
+  if (!newest) return;
+  for (const [path, operations] of Object.entries(ui.specSelectors.specJson().toJS().paths)) {
+    for (const [method, { parameters = [] }] of Object.entries(operations)) {
+      for (const { name, in: place } of parameters.filter(({ name }) => ["task_id", "ids"].includes(name))) {
+        ui.specActions.changeParam([path, method], name, place, String(newest.id), false);
+      }
+    }
+  }
+}
+
 /** A stream has no end, for which Swagger UI would wait: what comes in its first seconds. */
 async function fetchBeginning(url, options) {
   const response = await fetch(url, options);
@@ -76,13 +101,16 @@ function nameControls() {
 }
 
 async function takeToken(ui, message) {
-  const response = await fetch("docs/token", { method: "POST" });
-  const answer = await response.json();
-  if (response.ok) {
+  try {
+    const response = await fetch("docs/token", { method: "POST" });
+    const { token, detail } = await response.json();
+    if (!response.ok) throw new Error(detail);
     const schema = ui.specSelectors.securityDefinitions().get("bearer");
-    ui.authActions.authorizeWithPersistOption({ bearer: { name: "bearer", schema, value: answer.token } });
+    ui.authActions.authorizeWithPersistOption({ bearer: { name: "bearer", schema, value: token } });
+    message.textContent = "You are alice, for a day. Open an operation and execute it.";
+  } catch (error) {
+    message.textContent = `There is no token to be had: ${error.message}`;
   }
-  message.textContent = response.ok ? "You are alice, for a day. Open an operation and execute it." : answer.detail;
 }
 
 if (document.querySelector("header")) showDocs();
