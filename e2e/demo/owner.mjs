@@ -31,7 +31,28 @@ assert.equal(Object.keys(storage).length, 0);
 
 sync.write("create", undefined, { title: "One too many" });
 const { refused } = await state(({ refused, waiting }) => refused.length === 1 && waiting === 0);
-assert.equal(refused[0].problem.status, 403);
+assert.equal(refused[0].refused.status, 403);
 assert.deepEqual(sync.show(sync.state().tasks), tasks);
-assert.equal(Object.keys(storage).length, 0);
+
+// A refusal is there after a reload, until it has been seen; and what can't be read is in nobody's way.
+const junk = { "{nope": "", null: "", 5: "", "{}": "", '{"kind":"create","seen":{"id":-1},"fields":7}': "" };
+Object.keys(junk).forEach((text, number) => (storage[`tasks:1:alice:${number}`] = text));
+const again = createSync(caller("alice", async () => token), storage, "alice");
+again.look();
+assert.deepEqual(again.state().refused, refused);
+again.dismiss(refused[0]);
+assert.deepEqual(again.state().refused, []);
+assert.equal(Object.keys(storage).length, Object.keys(junk).length);
+const stop = new AbortController();
+void again.follow(stop.signal);
+await new Promise((resolve) => again.subscribe(() => again.state().tasks && resolve()));
+assert.equal(again.state().trouble, undefined);
+stop.abort();
+
+// Where nothing can be stored, a write waits in the window, which says so.
+const full = createSync(caller("alice", async () => BOB), Object.freeze({}), "alice");
+full.write("create", undefined, { title: "In the window alone" });
+assert.equal(full.state().waiting, 1);
+assert.equal(full.state().kept, false);
+assert.equal(full.show([])[0].title, "In the window alone");
 process.exit();

@@ -102,12 +102,14 @@ for (let equal = false; !equal; await pause(200)) {
   const tasks = JSON.stringify(await served());
   equal = syncs.every(
     ({ storage, sync }) =>
-      Object.keys(storage).length === 0 && sync.state().waiting === 0 && JSON.stringify(shown(sync)) === tasks,
+      Object.values(storage).every((text) => JSON.parse(text).refused) &&
+      sync.state().waiting === 0 &&
+      JSON.stringify(shown(sync)) === tasks,
   );
   assert.ok(Date.now() < deadline, "the windows don't come out equal to the server");
 }
 const titles = (await served()).map(({ title }) => title);
-const refused = syncs.flatMap(({ sync }) => sync.state().refused);
+const refused = [laptop, phone].flatMap((storage) => Object.values(storage).map((text) => JSON.parse(text)));
 stop.abort();
 console.log(JSON.stringify({ titles, written: Object.fromEntries(written), refused }));
 process.exit();

@@ -1,21 +1,22 @@
-import { useRef, useState, type FormEvent } from "react";
+import { useRef, type FormEvent } from "react";
 
 import type { Row } from "@/lib/queue";
 import type { Fields } from "@/lib/tasks";
 
 interface Props {
   row: Row;
-  waits: boolean;
+  note?: string;
+  edited?: Row; // as it was when editing began
+  edit: (is: boolean) => void;
   write: (kind: "edit" | "delete", row: Row, fields?: Fields) => void;
 }
 
-export function TaskRow({ row, waits, write }: Props) {
-  const [edited, setEdited] = useState<Row>(); // as it was when editing began: by If-Match the server sees if it still is
+export function TaskRow({ row, note, edited, edit, write }: Props) {
   const opener = useRef<HTMLButtonElement>(null);
   const { title, description, completed } = row;
 
   function close() {
-    setEdited(undefined);
+    edit(false);
     opener.current?.focus();
   }
 
@@ -43,11 +44,11 @@ export function TaskRow({ row, waits, write }: Props) {
         ref={opener}
         aria-expanded={Boolean(edited)}
         aria-label={`Edit ${title}`}
-        onClick={() => (edited ? close() : setEdited(row))}
+        onClick={() => (edited ? close() : edit(true))}
       >
         Edit
       </button>
-      {waits && <small>Not sent yet</small>}
+      {note && <small>{note}</small>}
       {!edited && description && <p>{description}</p>}
       {edited && (
         <form method="post" onSubmit={(event) => save(event, edited)} onKeyDown={({ key }) => key === "Escape" && close()}>
@@ -72,7 +73,13 @@ export function TaskRow({ row, waits, write }: Props) {
           <button type="button" onClick={close}>
             Cancel
           </button>
-          <button type="button" onClick={() => write("delete", edited)}>
+          <button
+            type="button"
+            onClick={() => {
+              edit(false);
+              write("delete", edited);
+            }}
+          >
             Delete
           </button>
         </form>

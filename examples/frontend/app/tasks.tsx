@@ -1,9 +1,9 @@
 "use client";
 
-import { useRouter } from "next/navigation";
-import { useState, type FormEvent } from "react";
+import { useEffect, useRef, useState, type FormEvent } from "react";
 
 import { authClient } from "@/lib/auth-client";
+import { byAge, type Row } from "@/lib/queue";
 import { clearCompleted, type Page } from "@/lib/tasks";
 import { useTasks } from "@/lib/use-tasks";
 
@@ -17,12 +17,29 @@ interface Props {
 }
 
 export function Tasks({ user, first, open }: Props) {
-  const router = useRouter();
   const { call, sync, state, all, rows, q, find, next, showMore } = useTasks(user.id, first);
-  const { tasks, waiting, refused, trouble } = state;
+  const { tasks, waiting, refused, kept, trouble } = state;
   const [problem, setProblem] = useState("");
+  const [edited, setEdited] = useState<Row[]>([]); // as they were when editing began: If-Match tells if they still are
+  const list = useRef<HTMLUListElement>(null);
+  const same = (row: Row) => (other: Row) => sync.keyOf(other) === sync.keyOf(row);
+  const hidden = edited.filter((row) => !rows.some(same(row))); // deleted, or not found: what is typed there stays
+  const shown = [...rows, ...hidden.map((row) => all.find(same(row)) ?? row)].sort(byAge);
   const left = tasks ? all.filter(({ completed }) => !completed).length : open;
   const clearable = tasks && !trouble && waiting === 0 && left < all.length;
+
+  useEffect(() => {
+    const session = new BroadcastChannel("session");
+    session.onmessage = () => location.reload();
+    return () => session.close();
+  }, []);
+
+  function signOut() {
+    authClient.signOut().then(
+      () => new BroadcastChannel("session").postMessage("signed out"), // to all windows, and to this one
+      () => setProblem("You can't sign out just now."),
+    );
+  }
 
   function add(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -36,16 +53,7 @@ export function Tasks({ user, first, open }: Props) {
       <header>
         <h1>Tasks</h1>
         <span>{user.name}</span>
-        <button
-          onClick={() =>
-            authClient.signOut().then(
-              () => router.refresh(),
-              () => setProblem("You can't sign out just now."),
-            )
-          }
-        >
-          Sign out
-        </button>
+        <button onClick={signOut}>Sign out</button>
       </header>
 
       <form className="add" method="post" onSubmit={add}>
@@ -67,28 +75,40 @@ export function Tasks({ user, first, open }: Props) {
         onChange={(event) => find(event.target.value)}
       />
 
-      {refused.map((refusal) => (
-        <p role="alert" key={refusal.write.name}>
+      {refused.map((write) => (
+        <p role="alert" key={write.name}>
           <span>
-            <b>{refusal.write.fields.title ?? refusal.write.seen.title}</b> was not saved. {refusal.problem.message}
-            {refusal.write.fields.description && ` You wrote: ${refusal.write.fields.description}`}
+            <b>{write.fields.title ?? write.seen.title}</b> was not {write.kind === "delete" ? "deleted" : "saved"}.{" "}
+            {write.refused!.message}
+            {write.fields.description && ` You wrote: ${write.fields.description}`}
           </span>
-          <button onClick={() => sync.dismiss(refusal)}>Dismiss</button>
+          <button onClick={() => sync.dismiss(write)}>Dismiss</button>
         </p>
       ))}
 
-      <ul>
-        {rows.map((row) => (
-          <TaskRow key={sync.keyOf(row)} row={row} waits={Boolean(trouble && row.waits)} write={sync.write} />
+      <ul ref={list} tabIndex={-1} aria-label="Tasks">
+        {shown.map((row) => (
+          <TaskRow
+            key={sync.keyOf(row)}
+            row={row}
+            note={trouble && row.waits ? "Not sent yet" : all.some(same(row)) ? undefined : "No longer there"}
+            edited={edited.find(same(row))}
+            edit={(is) => setEdited((now) => (is ? [...now, row] : now.filter((other) => !same(row)(other))))}
+            write={(kind, seen, fields) => {
+              sync.write(kind, seen, fields);
+              if (kind === "delete") list.current?.focus(); // of the row, which goes
+            }}
+          />
         ))}
       </ul>
-      {tasks && rows.length === 0 && <p className="empty">{q ? "Nothing has that in it." : "Nothing to do."}</p>}
+      {tasks && shown.length === 0 && <p className="empty">{q ? "Nothing has that in it." : "Nothing to do."}</p>}
       {next && <More key={next} show={showMore} />}
 
       <footer>
         <p role="status" className={trouble && "trouble"}>
-          {trouble ?? (tasks ? "Up to date" : "Connecting …")}
+          {trouble ?? (!tasks ? "Connecting …" : waiting > 0 ? "Saving …" : "Up to date")}
           {trouble && waiting > 0 && ` ${waiting} to be sent later.`}
+          {!kept && " This browser keeps nothing: leave the window open until all is sent."}
         </p>
         <p>{left} left</p>
         <button

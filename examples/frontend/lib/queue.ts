@@ -1,4 +1,5 @@
-// Writes that wait for the server. They are kept in the browser, so that neither a tunnel nor a reload loses one.
+// Writes that wait for the server, and those that it refused, until the person has seen it. They are kept in the browser,
+// so that neither a tunnel nor a reload loses one.
 import { createTask, deleteTask, editTask, ok, Problem, readTask, type Call, type Fields, type Task } from "./tasks.ts";
 
 /** A task as a person sees it. One with a `draft` was made here, and has an id below zero until the copy has it. */
@@ -6,56 +7,79 @@ export type Row = Task & { draft?: { key: string; fields: Fields }; waits?: bool
 
 export interface Write {
   name: string; // where it is stored: names sort by time
-  kind: "create" | "edit" | "delete";
+  kind: (typeof KINDS)[number];
   seen: Row; // what the person saw: another's change of that is not overwritten
   fields: Fields;
+  refused?: { status: number; message: string };
 }
 
+const FORMAT = 1; // of what is stored: to be raised when that changes
+const KINDS = ["create", "edit", "delete"] as const;
 const CONTENT = ["title", "description", "completed"] as const;
 const UNMADE = { user_id: "", title: "", description: null, completed: false, created_at: "", updated_at: "" };
 const REFUSED = [400, 403, 404, 412, 413, 422]; // sent again, it would get the same answer
 
-/** The windows of a browser share `storage`, and in it the writes of one `owner`. */
-export function createQueue(
-  call: Call,
-  storage: Record<string, string>,
-  owner: string,
-  refuse: (write: Write, problem: Problem) => void,
-) {
-  const prefix = `tasks:${encodeURIComponent(owner)}:`;
+/** The windows of a browser share `storage`, and in it the writes of one `owner`. `tell` is called at each refusal. */
+export function createQueue(call: Call, storage: Record<string, string>, owner: string, tell: () => void) {
+  const prefix = `tasks:${FORMAT}:${encodeURIComponent(owner)}:`;
+  const memory: Record<string, string> = {}; // what the storage did not take
   const answers = new Map<number, Task>(); // the last about each row, by its id here
   const drafts = new Map<number, number>(); // the ids here of rows that the server gave another
   let writes: Write[] = []; // what the copy doesn't show yet: all that waits, and what was answered just now
   let time = 0;
 
   function stored(): Write[] {
-    const names = Object.keys(storage).filter((name) => name.startsWith(prefix));
-    return names.sort().map((name) => JSON.parse(storage[name]!));
+    const all = { ...storage, ...memory };
+    const names = Object.keys(all).filter((name) => name.startsWith(prefix));
+    return names.sort().flatMap((name) => parse(name, all[name]!) ?? []);
   }
+
+  function keep(write: Write): void {
+    const text = JSON.stringify(write);
+    try {
+      storage[write.name] = text;
+    } catch {
+      memory[write.name] = text; // it is full
+    }
+  }
+
+  function drop(name: string): void {
+    delete storage[name];
+    delete memory[name];
+  }
+
+  const waiting = () => stored().filter(({ refused }) => !refused);
 
   function add(kind: Write["kind"], row?: Row, fields: Fields = {}): void {
     time = Math.max(Date.now(), time + 1);
-    const key = crypto.randomUUID();
+    const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
     const seen = row ?? { ...UNMADE, id: -time, draft: { key, fields } };
     const write = { name: `${prefix}${time}:${key}`, kind, seen, fields };
-    storage[write.name] = JSON.stringify(write);
+    keep(write);
     writes = [...writes, write];
+  }
+
+  /** Find what other windows have left, and this one before it was loaded again. */
+  function recall(): void {
+    writes = [...writes, ...waiting().filter(({ name }) => !writes.some((write) => write.name === name))];
   }
 
   /** Send what waits, in order. An error says that the server can't be reached: then the rest waits on. */
   async function send(): Promise<void> {
     await alone(prefix, async () => {
-      const others = stored().filter(({ name }) => !writes.some((write) => write.name === name));
-      writes = [...writes, ...others];
-      for (let write; (write = stored()[0]); delete storage[write.name]) {
+      recall();
+      for (let write; (write = waiting()[0]);) {
         try {
           const answer = await deliver(write);
           if (answer) answers.set(write.seen.id, answer);
           if (answer && write.kind === "create") drafts.set(answer.id, write.seen.id);
+          drop(write.name);
         } catch (error) {
           if (!(error instanceof Problem && REFUSED.includes(error.status))) throw error;
-          if (error.status === 403) await ok(await call("?limit=1")); // somebody else is signed in: it waits
-          refuse(write, error);
+          const { status, message } = error;
+          if (status === 403) await ok(await call("?limit=1")); // somebody else is signed in: it waits
+          keep({ ...write, refused: { status, message } });
+          tell();
         }
       }
     });
@@ -77,7 +101,10 @@ export function createQueue(
         return await (kind === "edit" ? editTask(call, task, fields) : deleteTask(call, task));
       } catch (error) {
         if (!(error instanceof Problem && error.status === 412)) throw error;
-        const theirs = await readTask(call, task.id);
+        const theirs = await readTask(call, task.id).catch((error) => {
+          if (kind === "edit" || error.status !== 404) throw error;
+        });
+        if (!theirs) return; // it is deleted, as it was to be
         if (kind === "edit" && same(theirs, fields)) return theirs; // it was sent before, and the answer was lost
         if (!same(theirs, seen)) throw error;
         task = theirs; // what has changed is something else of it
@@ -87,8 +114,8 @@ export function createQueue(
 
   /** The copy has it all now: forget what was answered. */
   function settle(): void {
-    const waiting = stored().map(({ name }) => name);
-    writes = writes.filter(({ name }) => waiting.includes(name));
+    const names = waiting().map(({ name }) => name);
+    writes = writes.filter(({ name }) => names.includes(name));
   }
 
   /** The tasks as they will be when the writes have come through, newest first. */
@@ -100,10 +127,33 @@ export function createQueue(
       if (kind === "delete") rows.delete(row.id);
       else rows.set(row.id, { ...row, ...fields, waits: true });
     }
-    return [...rows.values()].sort((a, b) => age(a) - age(b));
+    return [...rows.values()].sort(byAge);
   }
 
-  return { add, send, settle, show, writes: () => writes, keyOf: ({ id }: Row) => drafts.get(id) ?? id };
+  return {
+    add,
+    recall,
+    send,
+    settle,
+    show,
+    drop,
+    writes: () => writes,
+    refused: () => stored().filter(({ refused }) => refused),
+    /** Whether all is kept where a reload finds it. */
+    isKept: () => Object.keys(memory).length === 0,
+    keyOf: ({ id }: Row) => drafts.get(id) ?? id,
+  };
+}
+
+/** The write, if it is one: others can write into the storage of a browser, too. */
+function parse(name: string, text: string): Write | undefined {
+  try {
+    const write: Write | null = JSON.parse(text);
+    if (!KINDS.includes(write?.kind as never) || !Number.isInteger(write?.seen?.id)) return undefined;
+    return write?.fields instanceof Object ? { ...write, name } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** One window after the other, where the browser can do that. */
@@ -112,7 +162,8 @@ async function alone(name: string, work: () => Promise<void>): Promise<void> {
   await (locks ? locks.request(name, work) : work());
 }
 
-/** Ids rise with time, and those of rows that the server has not made fall. */
-function age({ id }: Row): number {
-  return id < 0 ? id : 2 ** 52 - id;
+/** The order of the list, newest first. Ids rise with time, and those of rows that the server has not made fall. */
+export function byAge(a: Row, b: Row): number {
+  const age = ({ id }: Row) => (id < 0 ? id : 2 ** 52 - id);
+  return age(a) - age(b);
 }

@@ -10,43 +10,45 @@ const SILENCE = 40_000; // something comes every 30 s, if only a comment: else t
 export interface State {
   tasks?: Task[]; // the copy, as soon as it is complete
   waiting: number; // writes
-  refused: { write: Write; problem: Problem }[];
+  refused: Write[];
+  kept: boolean; // or a reload would lose what waits
   trouble?: string; // why the copy can't follow just now
 }
 
 export function createSync(call: Call, storage: Record<string, string>, owner: string) {
   const copy = new Map<number, Task>();
   const listeners = new Set<() => void>();
-  const queue = createQueue(call, storage, owner, (write, problem) =>
-    change({ refused: [...state.refused, { write, problem }] }),
-  );
-  let state: State = { waiting: 0, refused: [] };
+  const queue = createQueue(call, storage, owner, () => change({}));
+  let state: State = { waiting: 0, refused: [], kept: true };
+  let pause = PAUSE;
   let next = ""; // of the last page that the copy has
   let waking = new AbortController();
   let following = Promise.resolve();
 
   function change(part: Partial<State>): void {
-    state = { ...state, ...part, waiting: queue.writes().length };
+    const waiting = queue.writes().length;
+    state = { ...state, ...part, waiting, refused: queue.refused(), kept: queue.isKept() };
     for (const listener of listeners) listener();
   }
 
   /** Follow the server until the signal, in rounds: send what waits, then listen. */
   async function rounds(signal: AbortSignal): Promise<void> {
-    for (let pause = PAUSE; !signal.aborted;) {
+    while (!signal.aborted) {
       waking = new AbortController();
       const stop = AbortSignal.any([signal, waking.signal]);
+      queue.recall();
+      change({});
       try {
         if (globalThis.navigator?.onLine === false) throw new Problem("You are offline.");
         await queue.send();
         await listen(stop).catch(async () => {
           if (!stop.aborted) await poll(); // where a stream can't be had, this is how it follows
         });
-        pause = PAUSE;
       } catch (error) {
         change({ trouble: error instanceof Problem ? error.message : "The tasks can't be reached." });
-        pause = Math.min(2 * pause, LONGEST_PAUSE);
       }
       await sleep(pause * (0.5 + Math.random()), stop); // not all at once, when a service is back
+      if (!stop.aborted) pause = Math.min(2 * pause, LONGEST_PAUSE);
     }
   }
 
@@ -91,6 +93,7 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
     for (const task of page.changed) copy.set(task.id, task);
     for (const id of page.deleted) copy.delete(id);
     next = page.next;
+    pause = PAUSE;
     if (page.more) return; // only the last page makes it the state of one moment
     queue.settle(); // it was asked for after the writes were answered, so that it has them
     change({ tasks: [...copy.values()], trouble: undefined });
@@ -108,14 +111,18 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
     follow: (signal: AbortSignal) => (following = following.then(() => rounds(signal))),
     /** Begin a round at once: the network has come or gone. */
     wake: () => waking.abort(),
+    /** Another window has changed what the storage has. */
+    look: () => change({}),
     /** It shows at once, and is sent when the server can be reached. */
     write(kind: Write["kind"], row?: Row, fields?: Fields) {
       queue.add(kind, row, fields);
       change({});
       waking.abort();
     },
-    dismiss: (refusal: State["refused"][number]) =>
-      change({ refused: state.refused.filter((other) => other !== refusal) }),
+    dismiss({ name }: Write) {
+      queue.drop(name);
+      change({});
+    },
   };
 }
 

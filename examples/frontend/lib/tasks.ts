@@ -5,6 +5,7 @@ type Schemas = components["schemas"];
 export type Task = Schemas["TaskPublic"];
 export type Fields = Schemas["TaskUpdate"];
 export type Changes = Schemas["Changes"];
+type Fault = Schemas["Fault"];
 
 /** Calls the tasks of one user: call("/7", { method: "DELETE" }). */
 export type Call = (path?: string, options?: RequestInit) => Promise<Response>;
@@ -43,8 +44,9 @@ export class Problem extends Error {
 /** The response, or its problem as an error. */
 export async function ok(response: Response): Promise<Response> {
   if (response.ok) return response;
-  const { detail } = await response.json().catch(() => ({}));
-  throw Object.assign(new Problem(detail ?? response.statusText), { status: response.status });
+  const { detail = response.statusText, errors = [] } = await response.json().catch(() => ({}));
+  const sentences = [detail, ...errors.map(({ pointer, detail }: Fault) => `${pointer}: ${detail}`)];
+  throw Object.assign(new Problem(sentences.join(" ")), { status: response.status });
 }
 
 export interface Page {

@@ -5,6 +5,7 @@ import { createSync } from "./sync.ts";
 import { caller, readPage, search, type Page } from "./tasks.ts";
 
 const TYPING = 200; // milliseconds without a key, and it is searched for
+const NO_STORAGE: Record<string, string> = Object.freeze({}); // it takes nothing
 const NO_SERVER: Page = { tasks: [] }; // without a `next`: all that the copy has is shown
 
 /**
@@ -13,7 +14,7 @@ const NO_SERVER: Page = { tasks: [] }; // without a `next`: all that the copy ha
  */
 export function useTasks(userId: string, first: Page) {
   const [call] = useState(() => caller(userId, browserToken));
-  const [sync] = useState(() => createSync(call, typeof window === "undefined" ? {} : localStorage, userId));
+  const [sync] = useState(() => createSync(call, browserStorage(), userId));
   const state = useSyncExternalStore(sync.subscribe, sync.state, sync.state);
   const [q, setQ] = useState("");
   const [listed, setListed] = useState(first);
@@ -31,11 +32,13 @@ export function useTasks(userId: string, first: Page) {
     document.addEventListener("visibilitychange", follow);
     window.addEventListener("online", sync.wake);
     window.addEventListener("offline", sync.wake);
+    window.addEventListener("storage", sync.look);
     return () => {
       stop.abort();
       document.removeEventListener("visibilitychange", follow);
       window.removeEventListener("online", sync.wake);
       window.removeEventListener("offline", sync.wake);
+      window.removeEventListener("storage", sync.look);
     };
   }, [sync]);
 
@@ -66,4 +69,12 @@ export function useTasks(userId: string, first: Page) {
   }, [all, listed, q]);
 
   return { call, sync, state, all, rows, q, find, next: listed.next, showMore };
+}
+
+function browserStorage(): Record<string, string> {
+  try {
+    return localStorage;
+  } catch {
+    return NO_STORAGE; // the browser forbids it, or this is the server
+  }
 }

@@ -1,0 +1,7 @@
+import type { NextConfig } from "next";
+
+const config: NextConfig = {
+  allowedDevOrigins: ["127.0.0.1"], // or the page stays dead there, and can't say that only localhost may sign in
+};
+
+export default config;
