@@ -80,6 +80,24 @@ assert.equal(expected("412"), 1);
 await second.getByRole("button", { name: "Clear completed" }).click();
 await gone(page, "Water the plants");
 
+// What is typed stays, where the task goes meanwhile; and that it was not saved is told until it has been seen.
+await add(second, "Paint the fence");
+await edit(page, "Paint the fence", { Description: "In green." });
+await edit(second, "Paint the fence", {});
+await second.getByRole("button", { name: "Delete" }).click();
+await row(page, "Paint the fence").getByText("No longer there").waitFor();
+assert.equal(await page.getByLabel("Description").inputValue(), "In green.");
+await save(page);
+const told = (where) => where.getByRole("alert").getByText("You wrote: In green.");
+await told(page).waitFor();
+await gone(page, "Paint the fence");
+await page.reload();
+await told(page).waitFor();
+await told(second).waitFor();
+await page.getByRole("button", { name: "Dismiss" }).click();
+await told(second).waitFor({ state: "detached" });
+assert.equal(expected("404"), 1);
+
 // In a tunnel: what is written there waits, and is sent when it ends.
 const offline = (is) => page.context().setOffline(is);
 await page.bringToFront();
@@ -138,8 +156,12 @@ assert.ok(
   "the page is wider than the window",
 );
 
-// Who signs out and in again finds it all; and the next person here nothing of it.
+// Who signs out is signed out in all windows; and who signs in again finds it all.
+const third = await another();
+await third.goto(PAGE);
+await calm(third);
 await page.getByRole("button", { name: "Sign out" }).click();
+await third.getByRole("button", { name: "I have an account" }).waitFor();
 await page.getByRole("button", { name: "I have an account" }).click();
 await page.getByLabel("E-mail").fill(email);
 await page.getByLabel("Password").fill("correct horse battery");

@@ -15,8 +15,12 @@ export interface Write {
 
 const FORMAT = 1; // of what is stored: to be raised when that changes
 const KINDS = ["create", "edit", "delete"] as const;
-const CONTENT = ["title", "description", "completed"] as const;
-const UNMADE = { user_id: "", title: "", description: null, completed: false, created_at: "", updated_at: "" };
+const EMPTY: Required<Fields> = {
+  title: "",
+  description: null,
+  completed: false,
+};
+const UNMADE = { ...EMPTY, user_id: "", created_at: "", updated_at: "" };
 const REFUSED = [400, 403, 404, 412, 413, 422]; // sent again, it would get the same answer
 
 /** The windows of a browser share `storage`, and in it the writes of one `owner`. `tell` is called at each refusal. */
@@ -86,7 +90,7 @@ export function createQueue(call: Call, storage: Record<string, string>, owner: 
   }
 
   async function deliver({ kind, seen, fields }: Write): Promise<Task | void> {
-    const names = kind === "delete" ? CONTENT : CONTENT.filter((name) => name in fields);
+    const names = Object.keys(kind === "delete" ? EMPTY : fields) as (keyof Fields)[];
     const same = (one: Fields, other: Fields) => names.every((name) => one[name] === other[name]);
     const answer = answers.get(seen.id);
     let task: Task = seen;
