@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     StrictBool,
     StringConstraints,
     model_validator,
@@ -48,7 +49,7 @@ def _visible(text: str) -> str:
 def _rfc_3339(value: object) -> object:
     if isinstance(value, datetime) or (isinstance(value, str) and MOMENT.fullmatch(value)):
         return value
-    raise ValueError("must be a moment such as 2026-11-23T10:00:00Z")
+    raise ValueError("must be a moment such as 2026-11-23T10:00:00Z, or with +01:00 (in an address: %2B01:00)")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -58,10 +59,21 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
+def _as_in_sql(value: datetime) -> str:
+    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 Moment = Annotated[
-    AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc), Field(examples=["2026-11-23T10:00:00Z"])
+    AwareDatetime,
+    BeforeValidator(_rfc_3339),
+    AfterValidator(_in_utc),
+    PlainSerializer(_as_in_sql, when_used="json"),
+    Field(examples=["2026-11-23T10:00:00Z"], json_schema_extra={"format": "date-time"}),
 ]
-"""A date and time with its offset, for fields and parameters: what PostgreSQL holds, and JSON can show."""
+"""A date and time with its offset, for fields and parameters: what PostgreSQL holds, and JSON can show.
+
+It is shown with all six digits, as the statements show it, since an ``ETag`` is made of it.
+"""
 
 Title = Annotated[
     str,
@@ -96,8 +108,8 @@ class TaskPublic(BaseModel):
     title: str = Field(examples=["Buy milk"])
     description: str | None = Field(examples=["Two litres, oat"])
     completed: bool = Field(examples=[False])
-    created_at: datetime = Field(examples=["2026-11-23T10:00:00.000000Z"])
-    updated_at: datetime = Field(examples=["2026-11-23T10:00:00.000000Z"])
+    created_at: Moment = Field(examples=["2026-11-23T10:00:00.000000Z"])
+    updated_at: Moment = Field(examples=["2026-11-23T10:00:00.000000Z"])
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:

@@ -9,9 +9,13 @@ branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
 
+<%
+    def plain(text):  # without what Alembic says around it
+        return "\n".join(line for line in text.splitlines() if "# ###" not in line).strip() or "pass"
+%>
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    ${plain(upgrades or "")}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${plain(downgrades or "")}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from main import READABLE_HEADERS
-from tests.support.operations import OPERATIONS, Operation, address, ask, each, example, populate, resolve
+from routes.tasks import BESIDE_IDS
+from tests.support.operations import DOCUMENT, OPERATIONS, Operation, address, ask, each, example, populate, resolve
 from tests.support.service import User, check_problem
 
 JSON = {"Content-Type": "application/json"}
@@ -35,6 +36,12 @@ def test_an_operation_answers_requests_made_from_its_examples_as_documented(user
         f"{operation.name}: no request succeeds, the last with {response.status_code}: {response.text}. Give its "
         "parameters and body examples that are valid; a path without a parameter stands above one with it."
     )
+
+
+def test_a_name_beside_the_ids_is_known_as_such() -> None:
+    segments = {path.partition("/tasks/")[2].partition("/")[0] for path in DOCUMENT["paths"]}
+    unknown = {name for name in segments if name and not name.startswith("{")} - {*BESIDE_IDS}
+    assert not unknown, f"Add {unknown} to BESIDE_IDS in routes/tasks.py, or it could be taken for a task's id."
 
 
 @each(OPERATIONS)

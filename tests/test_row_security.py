@@ -83,7 +83,9 @@ def test_with_the_owner_in_the_session_the_answers_are_the_same(
     connection, user, _, task_id = guarded
     answer = run(connection, name, user, task_id)
     assert run(connection, name, user, task_id, setting=user) == answer
-    assert answer != run(connection, name, "nobody", task_id)
+    assert answer != run(connection, name, "nobody", task_id), (
+        f"{name} finds nothing: let guarded() make what it finds."
+    )
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
