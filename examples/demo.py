@@ -36,7 +36,9 @@ def main(script: str, port: str, page_port: str) -> None:
         # First the page: the API fetches the keys of Better Auth from it.
         processes.append(start(next_, FRONTEND, {**of_page, "NEXT_TELEMETRY_DISABLED": "1"}))
         wait_for(f"{page}/api/auth/jwks", processes)
-        processes.append(start([sys.executable, "serve.py", "--port", port], ROOT, {**database, "CORS_ORIGINS": page}))
+        # Not in the project's folder, whose .env may say whom another service trusts.
+        service = [sys.executable, str(ROOT / "serve.py"), "--port", port]
+        processes.append(start(service, FRONTEND, {**database, "CORS_ORIGINS": page}))
         wait_for(f"{api}/health/ready", processes)
         if running(processes):
             sys.stdout.write(f"\nOpen {page} (the API: {api}/docs). Ctrl-C stops all.\n\n")
