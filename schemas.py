@@ -47,8 +47,10 @@ def _visible(text: str) -> str:
 
 
 def _rfc_3339(value: object) -> object:
-    if isinstance(value, datetime) or (isinstance(value, str) and MOMENT.fullmatch(value)):
+    if isinstance(value, datetime):
         return value
+    if isinstance(value, str) and MOMENT.fullmatch(value):
+        return datetime.fromisoformat(value)
     raise ValueError("must be a moment such as 2026-11-23T10:00:00Z, or with +01:00 (in an address: %2B01:00)")
 
 
