@@ -293,11 +293,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND tasks.id > coalesce(%(after_id)s::BIGINT, 0)
         ORDER BY tasks.id
@@ -335,19 +342,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -368,11 +379,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND tasks.id < coalesce(%(after_id)s::BIGINT, 9223372036854775807)
         ORDER BY tasks.id DESC
@@ -410,19 +428,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -445,11 +467,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND (
                 %(after_id)s::BIGINT IS NULL
@@ -491,19 +520,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -526,11 +559,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND (
                 %(after_id)s::BIGINT IS NULL
@@ -572,19 +612,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -605,11 +649,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND (
                 %(after_id)s::BIGINT IS NULL
@@ -651,19 +702,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -684,11 +739,18 @@ WITH
         FROM tasks
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
             AND (
                 %(after_id)s::BIGINT IS NULL
@@ -730,19 +792,23 @@ SELECT
                             tasks.user_id = %(owner)s::VARCHAR
                             AND (
                                 CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                                OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                             )
                             AND (
                                 %(only_q)s::VARCHAR IS NULL
-                                OR strpos(
-                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                OR coalesce(
+                                    strpos(
+                                        lower(tasks.title COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0
+                                    OR strpos(
+                                        lower(tasks.description COLLATE pg_c_utf8),
+                                        lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                    )
+                                    > 0,
+                                    false
                                 )
-                                > 0
-                                OR strpos(
-                                    lower(tasks.description COLLATE pg_c_utf8),
-                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                                )
-                                > 0
                             )
                     )
             END
@@ -764,7 +830,7 @@ WITH
                         AND tasks.id = %(task_id)s::BIGINT
                         AND (
                             %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                            OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                            OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
                         )
                 )
             )
@@ -779,7 +845,7 @@ WITH
             AND tasks.id = %(task_id)s::BIGINT
             AND (
                 %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
             )
             AND tasks.user_id = stamp.id
         RETURNING
@@ -1133,7 +1199,7 @@ WITH
                         AND tasks.id = %(task_id)s::BIGINT
                         AND (
                             %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                            OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                            OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
                         )
                 )
             )
@@ -1147,7 +1213,7 @@ WITH
             AND tasks.id = %(task_id)s::BIGINT
             AND (
                 %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
             )
             AND tasks.user_id = taken.id
         RETURNING tasks.user_id, tasks.id
@@ -1185,7 +1251,7 @@ WITH
                         AND tasks.id = %(task_id)s::BIGINT
                         AND (
                             %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                            OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                            OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
                         )
                 )
             )
@@ -1199,7 +1265,7 @@ WITH
             AND tasks.id = %(task_id)s::BIGINT
             AND (
                 %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
             )
             AND tasks.user_id = taken.id
         RETURNING tasks.user_id, tasks.id
@@ -1242,20 +1308,24 @@ WITH
                         tasks.user_id = %(owner)s::VARCHAR
                         AND (
                             CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                            OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                            OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                         )
                         AND (
                             %(only_q)s::VARCHAR IS NULL
-                            OR strpos(
-                                lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                            OR coalesce(
+                                strpos(
+                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0
+                                OR strpos(
+                                    lower(tasks.description COLLATE pg_c_utf8),
+                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0,
+                                false
                             )
-                            > 0
-                            OR strpos(
-                                lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                            )
-                            > 0
                         )
-                        AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+                        AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
                 )
             )
         FOR NO KEY UPDATE
@@ -1265,13 +1335,20 @@ WITH
         USING taken
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
-            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+            AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
             AND tasks.user_id = taken.id
         RETURNING tasks.user_id, tasks.id
     ),
@@ -1306,20 +1383,24 @@ WITH
                         tasks.user_id = %(owner)s::VARCHAR
                         AND (
                             CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                            OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                            OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                         )
                         AND (
                             %(only_q)s::VARCHAR IS NULL
-                            OR strpos(
-                                lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                            OR coalesce(
+                                strpos(
+                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0
+                                OR strpos(
+                                    lower(tasks.description COLLATE pg_c_utf8),
+                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0,
+                                false
                             )
-                            > 0
-                            OR strpos(
-                                lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                            )
-                            > 0
                         )
-                        AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+                        AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
                 )
             )
         FOR NO KEY UPDATE
@@ -1329,13 +1410,20 @@ WITH
         USING taken
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
-            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+            AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
             AND tasks.user_id = taken.id
         RETURNING tasks.user_id, tasks.id
     ),
@@ -1382,7 +1470,7 @@ WITH
                         AND tasks.id = %(task_id)s::BIGINT
                         AND (
                             %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                            OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                            OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
                         )
                 )
             )
@@ -1411,7 +1499,7 @@ WITH
             AND tasks.id = %(task_id)s::BIGINT
             AND (
                 %(if_match)s::TIMESTAMP WITH TIME ZONE[] IS NULL
-                OR tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[])
+                OR coalesce(tasks.updated_at = ANY(%(if_match)s::TIMESTAMP WITH TIME ZONE[]), false)
             )
             AND tasks.user_id = stamp.id
         RETURNING
@@ -1447,20 +1535,24 @@ WITH
                         tasks.user_id = %(owner)s::VARCHAR
                         AND (
                             CAST(%(only_completed)s AS BOOLEAN) IS NULL
-                            OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN)
+                            OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
                         )
                         AND (
                             %(only_q)s::VARCHAR IS NULL
-                            OR strpos(
-                                lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                            OR coalesce(
+                                strpos(
+                                    lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0
+                                OR strpos(
+                                    lower(tasks.description COLLATE pg_c_utf8),
+                                    lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
+                                )
+                                > 0,
+                                false
                             )
-                            > 0
-                            OR strpos(
-                                lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)
-                            )
-                            > 0
                         )
-                        AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+                        AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
                 )
             )
         RETURNING users.id, users.changed_at
@@ -1471,13 +1563,20 @@ WITH
         FROM stamp
         WHERE
             tasks.user_id = %(owner)s::VARCHAR
-            AND (CAST(%(only_completed)s AS BOOLEAN) IS NULL OR tasks.completed = CAST(%(only_completed)s AS BOOLEAN))
+            AND (
+                CAST(%(only_completed)s AS BOOLEAN) IS NULL
+                OR coalesce(tasks.completed = CAST(%(only_completed)s AS BOOLEAN), false)
+            )
             AND (
                 %(only_q)s::VARCHAR IS NULL
-                OR strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
-                OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                OR coalesce(
+                    strpos(lower(tasks.title COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8)) > 0
+                    OR strpos(lower(tasks.description COLLATE pg_c_utf8), lower(%(only_q)s::VARCHAR COLLATE pg_c_utf8))
+                    > 0,
+                    false
+                )
             )
-            AND (%(only_ids)s::BIGINT[] IS NULL OR tasks.id = ANY(%(only_ids)s::BIGINT[]))
+            AND (%(only_ids)s::BIGINT[] IS NULL OR coalesce(tasks.id = ANY(%(only_ids)s::BIGINT[]), false))
             AND tasks.user_id = stamp.id
         RETURNING tasks.id
     )

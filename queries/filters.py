@@ -10,7 +10,9 @@ from queries.parts import bind, folded, mine, tasks
 
 
 def _if_given(value: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return or_(value.is_(None), condition)
+    # Not the bare condition: by a generic plan, PostgreSQL would think that an equality finds next to nothing, and sort
+    # all tasks for one page. Of this, it expects half of them.
+    return or_(value.is_(None), func.coalesce(condition, literal_column("false")))
 
 
 # Bound by the fields of ``TaskFilter``, and by ids.

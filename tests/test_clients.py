@@ -53,7 +53,8 @@ def test_the_page_sends_no_header_and_every_path(parameter: dict[str, Any]) -> N
 
 @pytest.mark.parametrize(("operation", "name"), LIMITS)
 def test_a_limit_is_told(operation: str, name: str) -> None:
-    [schema] = [p["schema"] for p in OPERATIONS[operation]["parameters"] if p["name"] == name]
+    named = OPERATIONS.get(operation, {}).get("parameters", [])
+    [schema] = [p["schema"] for p in named if p["name"] == name] or [{}]
     assert LIMITS[operation, name].items() <= schema.items()
     wrong = [part for part in parts(DOCUMENT["paths"]) if {"ge", "le", "gt", "lt"} & part.keys()]
     assert not wrong, f"Clients know no such bounds: {wrong}"

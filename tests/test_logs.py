@@ -18,7 +18,7 @@ def log_of(folder: Path, database_url: str, **environment: str) -> str:
     environment |= {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": SECRET}
     with run_service(folder, environment=environment) as service, httpx2.Client(base_url=service.url()) as client:
         user = User(client, "log-user")
-        user.send("POST", "?colour=private-query", json={"title": "private-body"})
+        user.send("POST", "?unknown=private-query", json={"title": "private-body"})
         user.get("/12345", headers={"X-Request-Id": "my-id"})
         client.get("/private-path")
     assert "private" not in service.output

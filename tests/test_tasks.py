@@ -52,7 +52,7 @@ def test_a_change_keeps_what_was_not_sent(user: User, method: str) -> None:
 
 
 def test_what_belongs_to_the_server_is_ignored_in_a_body(user: User, stranger: User) -> None:
-    whole = {"id": 1, "user_id": stranger.id, "created_at": "2001-01-01T00:00:00Z", "updated_at": 0, "colour": "red"}
+    whole = {"id": 1, "user_id": stranger.id, "created_at": "2001-01-01T00:00:00Z", "updated_at": 0, "unknown": "red"}
 
     task = user.create("Mine", **whole)
     changed = user.send("PUT", f"/{task['id']}", json={**task, **whole, "completed": True}).json()

@@ -6,10 +6,11 @@ from urllib.parse import urlencode
 
 import schemathesis
 
+from routes.http.parameters import TaskFilter
 from schemas import BLANK, INVISIBLE, TaskCreate
 
 OPAQUE = {"cursor", "since"}
-FILTERS = {"completed", "q", "ids"}
+FILTERS = {*TaskFilter.model_fields, "ids"}
 
 
 @schemathesis.hook

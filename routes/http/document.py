@@ -86,9 +86,10 @@ def _own_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A field of a query model; with ``example`` beside ``examples``, /docs fills it in."""
     schema = {BOUNDS.get(key, key): value for key, value in schema.items()}
-    described: dict[str, Any] = {key: schema.pop(key) for key in ("description", "example") if key in schema}
+    described: dict[str, Any] = {"required": "default" not in schema}
+    described |= {key: schema.pop(key) for key in ("description", "example") if key in schema}
     schema.pop("title", None)
     if "anyOf" in schema:  # absent, where Python has None
         [kind, _null] = schema.pop("anyOf")
         schema = {**kind, **{key: value for key, value in schema.items() if value is not None}}
-    return {"name": name, "in": "query", "required": False, **described, "schema": schema}
+    return {"name": name, "in": "query", **described, "schema": schema}
