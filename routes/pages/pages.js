@@ -28,7 +28,7 @@ function showDocs() {
     plugins: [{ statePlugins }],
     onComplete: () => {
       button.disabled = false;
-      if (localStorage.getItem("authorized")) void aim(ui);
+      void aim(ui);
     },
   });
   new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
@@ -51,23 +51,32 @@ function authorizeWithPersistOption(authorize, ui) {
   };
 }
 
+function savedToken() {
+  try {
+    return JSON.parse(localStorage.getItem("authorized")).bearer.value;
+  } catch {
+    return undefined; // none yet
+  }
+}
+
 function tokenUser() {
   try {
-    const [, claims] = JSON.parse(localStorage.getItem("authorized")).bearer.value.split(".");
+    const [, claims] = savedToken().split(".");
     const bytes = Uint8Array.from(atob(claims.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
     const { sub, user_id } = JSON.parse(new TextDecoder().decode(bytes));
     return sub ?? user_id ?? "alice";
   } catch {
-    return "alice"; // no token yet
+    return "alice";
   }
 }
 
 /** What takes a task's id gets that of the newest. */
 async function aim(ui) {
-  const token = JSON.parse(localStorage.getItem("authorized")).bearer?.value;
+  const token = savedToken();
+  if (!token) return;
   const address = `api/${encodeURIComponent(tokenUser())}/tasks?limit=1&sort=-created_at`;
-  const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
-  const [newest] = response.ok ? await response.json() : [];
+  const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } }).catch(() => undefined);
+  const [newest] = response?.ok ? await response.json() : [];
   if (!newest) return;
   for (const [path, operations] of Object.entries(ui.specSelectors.specJson().toJS().paths)) {
     for (const [method, { parameters = [] }] of Object.entries(operations)) {

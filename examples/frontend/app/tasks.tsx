@@ -24,6 +24,7 @@ export function Tasks({ user, first, open }: Props) {
   const list = useRef<HTMLUListElement>(null);
   const same = (row: Row) => (other: Row) => sync.keyOf(other) === sync.keyOf(row);
   const hidden = edited.filter((row) => !rows.some(same(row))); // deleted, or not found: what is typed there stays
+  const gone = tasks ? hidden.filter((row) => !all.some(same(row))) : [];
   const shown = [...rows, ...hidden.map((row) => all.find(same(row)) ?? row)].sort(byAge);
   const left = tasks ? all.filter(({ completed }) => !completed).length : open;
   const clearable = tasks && !trouble && waiting === 0 && left < all.length;
@@ -91,7 +92,7 @@ export function Tasks({ user, first, open }: Props) {
           <TaskRow
             key={sync.keyOf(row)}
             row={row}
-            note={trouble && row.waits ? "Not sent yet" : all.some(same(row)) ? undefined : "No longer there"}
+            note={trouble && row.waits ? "Not sent yet" : gone.includes(row) ? "No longer there" : undefined}
             edited={edited.find(same(row))}
             edit={(is) => setEdited((now) => (is ? [...now, row] : now.filter((other) => !same(row)(other))))}
             write={(kind, seen, fields) => {
