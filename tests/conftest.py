@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import httpx2
@@ -22,7 +22,7 @@ for name in Settings.model_fields:
 import main
 from embedded.server import EmbeddedServer
 from tests.support.databases import new_database, url_with
-from tests.support.mistakes import watching_for_mistakes
+from tests.support.mistakes import mistakes, watching_for_mistakes
 from tests.support.proxy import RunningProxy, Watched, proxied
 from tests.support.schema import differences
 from tests.support.service import User, running, server_is_gone, serving, settings_for, wait_until
@@ -31,6 +31,7 @@ DATA_DIR = "TASK_API_TEST_DATA_DIR"
 URL = "TASK_API_TEST_DATABASE_URL"
 RUN = pytest.StashKey[contextlib.ExitStack]()
 """What ends with the run."""
+WRONG = "what the service got wrong"
 
 for chatty in ("httpx2", "uvicorn.access"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -103,6 +104,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("embedded"):
                 item.add_marker(pytest.mark.skip("needs the embedded server itself"))
+
+
+def pytest_runtest_setup() -> None:
+    mistakes.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and mistakes:
+        report.sections.append((WRONG, str(mistakes)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A mistake that fails many tests is said once more at the end, in its own words."""
+    sections = [section for report in terminalreporter.getreports("failed") for section in report.sections]
+    if told := dict.fromkeys(line for title, text in sections if title == WRONG for line in text.splitlines()):
+        terminalreporter.section(WRONG)
+        terminalreporter.write_line("\n".join(told))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,7 @@ class Mistakes(logging.Handler):
         return bool(self._seen)
 
     def __str__(self) -> str:
-        return "; ".join(self._seen)
+        return "\n".join(dict.fromkeys(self._seen))
 
 
 def _place(traceback: TracebackType | None) -> str:
