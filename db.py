@@ -178,11 +178,14 @@ class Database:
 
     async def _clear_regularly(self) -> None:
         """Every hour in which somebody wrote, and once when the last keys have expired: the database may sleep then."""
+        last = self._last_write  # when a clearing began
         while True:
-            idle = time.monotonic() - self._last_write
-            cleared = CLEARING_SECONDS <= idle <= KEPT_SECONDS or await self._clear()
-            if cleared and idle > KEPT_SECONDS:
+            begun = time.monotonic()
+            is_last = begun - self._last_write > KEPT_SECONDS
+            cleared = (self._last_write < last and not is_last) or await self._clear()
+            if cleared and is_last:
                 return
+            last = begun if cleared else last
             await asyncio.sleep(CLEARING_SECONDS if cleared else CLEARING_AGAIN_SECONDS)
 
     async def _clear(self) -> bool:

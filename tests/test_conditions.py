@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.operations import OPERATIONS, Operation, Request, address, ask, each, each_request
+from tests.support.operations import OPERATIONS, Operation, Request, address, ask, each, each_request, populate
 from tests.support.service import User, check_problem
 
 
@@ -31,6 +31,7 @@ def test_a_task_s_etag_is_its_updated_at_in_quotes_wherever_it_appears(user: Use
 
 @each(operation for operation in OPERATIONS if operation.method == "GET" and operation.answers_with("ETag"))
 def test_a_version_that_is_known_is_not_sent_again(user: User, operation: Operation) -> None:
+    populate(user)
     where = address(operation.path, user)
     for request in operation.requests:
         tag = ask(user, operation, where, request).headers["ETag"]

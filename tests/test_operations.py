@@ -34,7 +34,7 @@ def test_an_operation_answers_requests_made_from_its_examples_as_documented(user
                 check_problem(response, response.status_code)
     assert succeeded, (
         f"{operation.name}: no request succeeds, the last with {response.status_code}: {response.text}. Give its "
-        "parameters and body examples that are valid; a path without a parameter stands above one with it."
+        "parameters and body examples that are valid."
     )
 
 

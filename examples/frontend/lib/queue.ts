@@ -13,7 +13,7 @@ export interface Write {
   refused?: { status: number; message: string };
 }
 
-const FORMAT = 1; // of what is stored: to be raised when that changes
+const FORMAT = 1; // to be raised when Write changes; for a new field of a task it need not
 const KINDS = ["create", "edit", "delete"] as const;
 const EMPTY: Required<Fields> = {
   title: "",
