@@ -37,7 +37,10 @@ export function Tasks({ user, first, open }: Props) {
 
   function signOut() {
     authClient.signOut().then(
-      () => new BroadcastChannel("session").postMessage("signed out"), // to all windows, and to this one
+      ({ error }) => {
+        if (error) setProblem("You can't sign out just now.");
+        else new BroadcastChannel("session").postMessage("signed out"); // to all windows, and to this one
+      },
       () => setProblem("You can't sign out just now."),
     );
   }
@@ -92,7 +95,7 @@ export function Tasks({ user, first, open }: Props) {
           <TaskRow
             key={sync.keyOf(row)}
             row={row}
-            note={trouble && row.waits ? "Not sent yet" : gone.includes(row) ? "No longer there" : undefined}
+            note={trouble && row.waits ? "Not sent yet" : gone.includes(row) && row.id > 0 ? "No longer there" : undefined}
             edited={edited.find(same(row))}
             edit={(is) => setEdited((now) => (is ? [...now, row] : now.filter((other) => !same(row)(other))))}
             write={(kind, seen, fields) => {

@@ -26,7 +26,7 @@ const REFUSED = [400, 403, 404, 412, 413, 422]; // sent again, it would get the 
 /** The windows of a browser share `storage`, and in it the writes of one `owner`. `tell` is called at each refusal. */
 export function createQueue(call: Call, storage: Record<string, string>, owner: string, tell: () => void) {
   const prefix = `tasks:${FORMAT}:${encodeURIComponent(owner)}:`;
-  const memory: Record<string, string> = {}; // what the storage did not take
+  const memory: Record<string, string> = {}; // what the storage did not take, being full
   const answers = new Map<number, Task>(); // the last about each row, by its id here
   const drafts = new Map<number, number>(); // the ids here of rows that the server gave another
   let writes: Write[] = []; // what the copy doesn't show yet: all that waits, and what was answered just now
@@ -43,7 +43,8 @@ export function createQueue(call: Call, storage: Record<string, string>, owner: 
     try {
       storage[write.name] = text;
     } catch {
-      memory[write.name] = text; // it is full
+      delete storage[write.name]; // or a reload would find what it was before
+      memory[write.name] = text;
     }
   }
 
@@ -83,6 +84,7 @@ export function createQueue(call: Call, storage: Record<string, string>, owner: 
           const { status, message } = error;
           if (status === 403) await ok(await call("?limit=1")); // somebody else is signed in: it waits
           keep({ ...write, refused: { status, message } });
+          writes = writes.filter(({ name }) => name !== write.name);
           tell();
         }
       }

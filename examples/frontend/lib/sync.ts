@@ -33,6 +33,7 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
 
   /** Follow the server until the signal, in rounds: send what waits, then listen. */
   async function rounds(signal: AbortSignal): Promise<void> {
+    pause = PAUSE;
     while (!signal.aborted) {
       waking = new AbortController();
       const stop = AbortSignal.any([signal, waking.signal]);
@@ -110,7 +111,10 @@ export function createSync(call: Call, storage: Record<string, string>, owner: s
     /** Two at once would mix up their pages, so a second follows when the first has ended. */
     follow: (signal: AbortSignal) => (following = following.then(() => rounds(signal))),
     /** Begin a round at once: the network has come or gone. */
-    wake: () => waking.abort(),
+    wake() {
+      pause = PAUSE;
+      waking.abort();
+    },
     /** Another window has changed what the storage has. */
     look: () => change({}),
     /** It shows at once, and is sent when the server can be reached. */

@@ -44,7 +44,8 @@ export class Problem extends Error {
 /** The response, or its problem as an error. */
 export async function ok(response: Response): Promise<Response> {
   if (response.ok) return response;
-  const { detail = response.statusText, errors = [] } = await response.json().catch(() => ({}));
+  const status = `The service answered ${response.status}.`; // as a proxy does, which says no more
+  const { detail = status, errors = [] } = await response.json().catch(() => ({}));
   const sentences = [detail, ...errors.map(({ pointer, detail }: Fault) => `${pointer}: ${detail}`)];
   throw Object.assign(new Problem(sentences.join(" ")), { status: response.status });
 }

@@ -73,7 +73,7 @@ export function useTasks(userId: string, first: Page) {
 
 function browserStorage(): Record<string, string> {
   try {
-    return localStorage;
+    return localStorage ?? NO_STORAGE;
   } catch {
     return NO_STORAGE; // the browser forbids it, or this is the server
   }
