@@ -78,10 +78,11 @@ async function aim(ui) {
   const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
   const [newest] = response.ok ? await response.json() : [];
   if (!newest) return;
-  for (const [path, operations] of Object.entries(ui.specSelectors.specJson().toJS().paths)) {
-    for (const [method, { parameters = [] }] of Object.entries(operations)) {
-      for (const { name, in: place } of parameters.filter(({ name }) => ["task_id", "ids"].includes(name))) {
-        ui.specActions.changeParam([path, method], name, place, String(newest.id), false);
+  for (const [path, operations] of ui.specSelectors.specJson().get("paths").entrySeq()) {
+    for (const [method, operation] of operations.entrySeq()) {
+      for (const parameter of operation.get("parameters") ?? []) {
+        if (!["task_id", "ids"].includes(parameter.get("name"))) continue;
+        ui.specActions.changeParamByIdentity([path, method], parameter, String(newest.id), false);
       }
     }
   }
