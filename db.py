@@ -178,7 +178,7 @@ class Database:
 
     async def _clear_regularly(self) -> None:
         """Every hour in which somebody wrote, and once when the last keys have expired: the database may sleep then."""
-        last = self._last_write  # when a clearing began
+        last = self._last_write  # what was written before is cleared; of this it isn't known yet
         while True:
             begun = time.monotonic()
             is_last = begun - self._last_write > KEPT_SECONDS

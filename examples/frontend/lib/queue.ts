@@ -26,16 +26,15 @@ const REFUSED = [400, 403, 404, 412, 413, 422]; // sent again, it would get the 
 /** The windows of a browser share `storage`, and in it the writes of one `owner`. `tell` is called at each refusal. */
 export function createQueue(call: Call, storage: Record<string, string>, owner: string, tell: () => void) {
   const prefix = `tasks:${FORMAT}:${encodeURIComponent(owner)}:`;
-  const memory: Record<string, string> = {}; // what the storage did not take, being full
+  const memory: Record<string, string> = {}; // what the storage did not take
   const answers = new Map<number, Task>(); // the last about each row, by its id here
   const drafts = new Map<number, number>(); // the ids here of rows that the server gave another
   let writes: Write[] = []; // what the copy doesn't show yet: all that waits, and what was answered just now
   let time = 0;
 
   function stored(): Write[] {
-    const all = { ...storage, ...memory };
-    const names = Object.keys(all).filter((name) => name.startsWith(prefix));
-    return names.sort().flatMap((name) => parse(name, all[name]!) ?? []);
+    const names = [storage, memory].flatMap(Object.keys).filter((name) => name.startsWith(prefix));
+    return names.sort().flatMap((name) => parse(name, memory[name] ?? storage[name]!) ?? []);
   }
 
   function keep(write: Write): void {
