@@ -18,6 +18,7 @@ from embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
 FRONTEND = ROOT / "examples" / "frontend"
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(script: str, port: str, page_port: str) -> None:
@@ -30,8 +31,8 @@ def main(script: str, port: str, page_port: str) -> None:
     for taken in filter(is_taken, (port, page_port)):
         sys.exit(f"Port {taken} is taken: set another, as in make demo PORT=8001 PAGE_PORT=3001.")
     processes: list[subprocess.Popen[bytes]] = []
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    for ending in ENDINGS:
+        signal.signal(ending, end)
     try:
         # First the page: the API fetches the keys of Better Auth from it.
         processes.append(start(next_, FRONTEND, {**of_page, "NEXT_TELEMETRY_DISABLED": "1"}))
@@ -49,11 +50,23 @@ def main(script: str, port: str, page_port: str) -> None:
     except KeyboardInterrupt:
         pass
     finally:
+        ignore_signals()
         for process in processes:
             with contextlib.suppress(ProcessLookupError):  # it is what has ended
                 os.killpg(process.pid, signal.SIGTERM)
         for process in processes:
             process.wait()
+
+
+def end(*_: object) -> None:
+    ignore_signals()
+    raise KeyboardInterrupt
+
+
+def ignore_signals() -> None:
+    """A terminal that closes and make each send one, and the second must not cut short what the first has begun."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
 
 
 def start(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -31,7 +31,7 @@ POLICY = (
 )
 REDOC_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'; worker-src blob:")
 REDOC_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
-PROXIED = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-.*")
+PROXIED = re.compile(r".*forwarded.*|.*client-?ip|.*real-ip|via|cdn-loop|cf-.*|x-envoy-.*")
 LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?")
 
 
@@ -99,7 +99,8 @@ def _is_local(request: Request) -> bool:
     headers = request.headers
     host = headers.get("host", "")
     return (
-        request.client is not None
+        all(len(headers.getlist(name)) == 1 for name in ("host", "origin", "sec-fetch-site"))
+        and request.client is not None
         and request.client.host in {"127.0.0.1", "::1"}
         and LOCAL_HOST.fullmatch(host) is not None
         and headers.get("origin") == f"{request.scope['scheme']}://{host}"

@@ -79,12 +79,12 @@ def developing() -> Iterator[httpx2.Client]:
         yield client
 
 
-def ask(client: httpx2.Client, **changes: str | None) -> httpx2.Response:
-    """Ask for a token as the page does, but for the ``changes`` to its headers."""
+def ask(client: httpx2.Client, *more: tuple[str, str], **changes: str | None) -> httpx2.Response:
+    """Ask for a token as the page does, but for the ``changes`` to its headers, and with ``more`` of them."""
     own = str(client.base_url).rstrip("/")
     usual = {"host": own.removeprefix("http://"), "origin": own, "sec_fetch_site": "same-origin"}
     headers = {name.replace("_", "-"): value for name, value in (usual | changes).items() if value is not None}
-    return client.post("/docs/token", headers=headers)
+    return client.post("/docs/token", headers=[*headers.items(), *more])
 
 
 def test_a_developer_s_page_takes_a_token(developing: httpx2.Client) -> None:
@@ -110,11 +110,19 @@ def test_a_developer_s_page_takes_a_token(developing: httpx2.Client) -> None:
         {"x_forwarded_for": "203.0.113.7"},
         {"x_forwarded_proto": "https"},
         {"cf_connecting_ip": "203.0.113.7"},
+        {"x_original_forwarded_for": "203.0.113.7"},
+        {"x_cluster_client_ip": "203.0.113.7"},
+        {"cdn_loop": "example"},
     ],
     ids=str,
 )
 def test_nobody_else_gets_a_token(developing: httpx2.Client, changes: dict[str, str | None]) -> None:
     check_problem(ask(developing, **changes), 403)
+
+
+@pytest.mark.parametrize("line", [("Origin", "null"), ("Sec-Fetch-Site", "cross-site")])
+def test_a_second_line_gets_no_token(developing: httpx2.Client, line: tuple[str, str]) -> None:
+    check_problem(ask(developing, line), 403)
 
 
 @pytest.mark.parametrize(

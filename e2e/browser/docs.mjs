@@ -26,6 +26,8 @@ async function execute(id) {
 }
 
 await page.goto(`${origin}/docs`);
+await page.evaluate(() => (localStorage.authorized = "5")); // what is stored may be anything
+await page.reload();
 await page.locator(".opblock").first().waitFor();
 assert.equal(await page.title(), "Task API");
 await look("docs");

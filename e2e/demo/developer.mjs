@@ -26,7 +26,7 @@ async function whenAlive() {
 await page.goto(wrong);
 await whenAlive();
 await signUp("alice@example.com");
-await page.getByText("Invalid origin").waitFor();
+await page.getByText(`To sign in, open this page as ${PAGE}.`).waitFor();
 faults.length = 0; // of the refusal
 
 await page.goto(PAGE);

@@ -35,14 +35,28 @@ assert.equal(refused[0].refused.status, 403);
 assert.deepEqual(sync.show(sync.state().tasks), tasks);
 
 // A refusal is there after a reload, until it has been seen; and what can't be read is in nobody's way.
-const junk = { "{nope": "", null: "", 5: "", "{}": "", '{"kind":"create","seen":{"id":-1},"fields":7}': "" };
-Object.keys(junk).forEach((text, number) => (storage[`tasks:1:alice:${number}`] = text));
+const edit = { kind: "edit", seen: { ...tasks[0] }, fields: { completed: true } };
+const junk = [
+  ...["{nope", "null", "5", "{}"],
+  ...[
+    { ...edit, kind: "other" },
+    { ...edit, seen: { ...edit.seen, id: "1" } },
+    { ...edit, seen: { ...edit.seen, title: {} } },
+    { ...edit, seen: { ...edit.seen, updated_at: "\n" } },
+    { ...edit, fields: undefined },
+    { ...edit, fields: { description: [] } },
+    { ...edit, refused: { status: 404, message: {} } },
+    { ...edit, seen: { id: -1, draft: { key: "once", fields: { title: 5 } } } },
+    { ...edit, seen: { id: -1, draft: { key: "é", fields: { title: "Made" } } } },
+  ].map((write) => JSON.stringify(write)),
+];
+junk.forEach((text, number) => (storage[`tasks:1:alice:${number}`] = text));
 const again = createSync(caller("alice", async () => token), storage, "alice");
 again.look();
 assert.deepEqual(again.state().refused, refused);
 again.dismiss(refused[0]);
 assert.deepEqual(again.state().refused, []);
-assert.equal(Object.keys(storage).length, Object.keys(junk).length);
+assert.deepEqual(Object.values(storage), junk);
 const stop = new AbortController();
 void again.follow(stop.signal);
 await new Promise((resolve) => again.subscribe(() => again.state().tasks && resolve()));

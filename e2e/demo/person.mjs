@@ -29,6 +29,11 @@ async function edit(where, title, fields) {
 
 const save = (where) => where.getByRole("button", { name: "Save" }).click();
 
+/** What had the focus has gone, and who works with the keyboard is still there. */
+async function focusIsInList(where) {
+  assert.equal(await where.evaluate(() => document.activeElement.getAttribute("aria-label")), "Tasks");
+}
+
 /** What the browser itself says of an answer that the page expects. */
 function expected(message) {
   const found = faults.filter((fault) => fault.includes(message));
@@ -75,22 +80,27 @@ await second.getByRole("alert").getByText("Call Bob at ten").waitFor();
 await seen(second, "Call Bob at nine");
 await second.screenshot({ path: `${screenshots}refused-${WIDTH}.png` });
 await second.getByRole("button", { name: "Dismiss" }).click();
+await focusIsInList(second);
 assert.equal(expected("412"), 1);
 
 await second.getByRole("button", { name: "Clear completed" }).click();
 await gone(page, "Water the plants");
+await gone(second, "Water the plants");
+await focusIsInList(second);
 
 // What is typed stays, where the task goes meanwhile; and that it was not saved is told until it has been seen.
 await add(second, "Paint the fence");
 await edit(page, "Paint the fence", { Description: "In green." });
 await edit(second, "Paint the fence", {});
 await second.getByRole("button", { name: "Delete" }).click();
+await focusIsInList(second);
 await row(page, "Paint the fence").getByText("No longer there").waitFor();
 assert.equal(await page.getByLabel("Description").inputValue(), "In green.");
 await save(page);
 const told = (where) => where.getByRole("alert").getByText("You wrote: In green.");
 await told(page).waitFor();
 await gone(page, "Paint the fence");
+await focusIsInList(page);
 await page.reload();
 await told(page).waitFor();
 await told(second).waitFor();
@@ -130,7 +140,7 @@ const { token } = await (await page.request.get(`${PAGE}/api/auth/token`)).json(
 const { sub } = JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString());
 const batch = await page.request.post(`${API}/api/${sub}/tasks/batch`, {
   headers: { Authorization: `Bearer ${token}` },
-  data: Array.from({ length: 200 }, (_, number) => ({ title: `Number ${number}` })),
+  data: Array.from({ length: 200 }, (_, number) => ({ title: `Number ${number}`, description: "One\r\nTwo" })),
 });
 assert.equal(batch.status(), 201);
 await seen(page, "Number 199");
@@ -139,6 +149,12 @@ assert.ok(html.includes("Number 199"), "the server component did not read the ta
 await page.reload();
 await calm(page);
 assert.equal(await page.getByRole("listitem").count(), 50);
+const patches = [];
+page.on("request", (request) => request.method() === "PATCH" && patches.push(request));
+await edit(page, "Number 199", {});
+await save(page); // as it was
+await calm(page);
+assert.equal(patches.length, 0);
 const cursors = [];
 page.on("request", (request) => cursors.push(new URL(request.url()).searchParams.get("cursor")));
 for (const title of ["Number 150", "Number 100", "Number 50", "Number 0", "Read the chapter on indexes"]) {
@@ -156,7 +172,7 @@ assert.ok(
   "the page is wider than the window",
 );
 
-// Who signs out is signed out in all windows; and who signs in again finds it all.
+// Who signs out is signed out in all windows, and in again in all; and finds everything.
 const third = await another();
 await third.goto(PAGE);
 await calm(third);
@@ -165,8 +181,14 @@ await third.getByRole("button", { name: "I have an account" }).waitFor();
 await page.getByRole("button", { name: "I have an account" }).click();
 await page.getByLabel("E-mail").fill(email);
 await page.getByLabel("Password").fill("correct horse battery");
+await page.context().setOffline(true);
+await page.getByRole("button", { name: "Sign in" }).click();
+await page.getByText("The server can't be reached.").waitFor();
+expected("ERR_INTERNET_DISCONNECTED");
+await page.context().setOffline(false);
 await page.getByRole("button", { name: "Sign in" }).click();
 await seen(page, "Number 199");
+await seen(third, "Number 199");
 
 await close();
 assert.deepEqual(faults, []);

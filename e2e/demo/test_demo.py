@@ -20,6 +20,7 @@ from tests.support.service import data_folder, wait_until
 
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
+FORM = {"name": "Alice", "email": "alice@example.com", "password": "correct horse battery"}
 
 
 class Demo(NamedTuple):
@@ -83,11 +84,27 @@ def visit(demo: Demo, script: str, **environment: str) -> str:
 
 
 def test_the_page_works_under_its_one_address_alone(demo: Demo) -> None:
-    form = {"name": "Alice", "email": "alice@example.com", "password": "correct horse battery"}
     origin = demo.page.replace("localhost", "127.0.0.1")
-    refused = httpx2.post(f"{demo.page}/api/auth/sign-up/email", json=form, headers={"Origin": origin})
+    refused = httpx2.post(f"{demo.page}/api/auth/sign-up/email", json=FORM, headers={"Origin": origin})
     assert refused.status_code == 403
     assert refused.json()["code"] == "INVALID_ORIGIN"
+
+
+def test_the_page_comes_while_the_api_hangs(demo: Demo) -> None:
+    [service] = pids_of_api(demo)
+    with httpx2.Client(base_url=demo.page, headers={"Origin": demo.page}) as client:
+        assert client.post("/api/auth/sign-up/email", json=FORM).is_success
+        os.kill(service, signal.SIGSTOP)
+        try:
+            page = client.get("/", timeout=15)  # of 3 s, and less than a call's own 20
+        finally:
+            os.kill(service, signal.SIGCONT)
+    assert "What is to be done?" in page.text
+
+
+def pids_of_api(demo: Demo) -> list[int]:
+    port = demo.api.rpartition(":")[2]
+    return [int(pid) for pid in subprocess.check_output(["pgrep", "-f", f"serve.py --port {port}"], text=True).split()]
 
 
 @pytest.mark.parametrize("one_ends", [False, True])
@@ -103,8 +120,8 @@ def test_make_demo_starts_all_and_stops_all(one_ends: bool) -> None:
         assert f"Port {ports[0]} is taken" in second.stderr
         visit(demo, "developer.mjs")
         if one_ends:
-            service = subprocess.check_output(["pgrep", "-f", f"serve.py --port {ports[0]}"], text=True)
-            os.kill(int(service), signal.SIGKILL)
+            [service] = pids_of_api(demo)
+            os.kill(service, signal.SIGKILL)
             assert demo.process.wait(30) != 0
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):

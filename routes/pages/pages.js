@@ -5,7 +5,7 @@ const ORDER = ["post", "get", "put", "patch", "delete"]; // made first and delet
 
 function showDocs() {
   const statePlugins = {
-    auth: { wrapActions: { authorizeWithPersistOption } },
+    auth: { wrapActions: { authorizeWithPersistOption, restoreAuthorization } },
     spec: { wrapActions: { updateJsonSpec } },
   };
   const button = document.querySelector("#take-token");
@@ -36,32 +36,26 @@ function showDocs() {
 }
 
 /** The document with the token's user in place of alice, so that their operations work as they stand. */
-function updateJsonSpec(update) {
-  return (document) => {
-    const text = JSON.stringify(document);
-    const user = `"example":${JSON.stringify(tokenUser())}`;
-    update(JSON.parse(text.replaceAll('"example":"alice"', () => user)));
-  };
-}
+const updateJsonSpec = (update, ui) => (document) => {
+  const user = `"example":${JSON.stringify(userOf(tokenOf(ui)))}`;
+  update(JSON.parse(JSON.stringify(document).replaceAll('"example":"alice"', () => user)));
+};
 
-function authorizeWithPersistOption(authorize, ui) {
-  return (authorization) => {
-    authorize(authorization);
-    ui.specActions.download();
-  };
-}
+const authorizeWithPersistOption = (authorize, ui) => (authorization) => {
+  authorize(authorization);
+  ui.specActions.download();
+};
 
-function savedToken() {
+/** Swagger UI takes whatever is stored, and can't live with all of it. */
+const restoreAuthorization = (restore) => (stored) => {
+  if (typeof stored.authorized?.bearer?.value === "string") restore(stored);
+};
+
+const tokenOf = (ui) => ui.authSelectors.authorized().getIn(["bearer", "value"]);
+
+function userOf(token) {
   try {
-    return JSON.parse(localStorage.getItem("authorized")).bearer.value;
-  } catch {
-    return undefined; // none yet
-  }
-}
-
-function tokenUser() {
-  try {
-    const [, claims] = savedToken().split(".");
+    const [, claims] = token.split(".");
     const bytes = Uint8Array.from(atob(claims.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
     const { sub, user_id } = JSON.parse(new TextDecoder().decode(bytes));
     return sub ?? user_id ?? "alice";
@@ -72,9 +66,9 @@ function tokenUser() {
 
 /** What takes a task's id gets that of the newest. */
 async function aim(ui) {
-  const token = savedToken();
+  const token = tokenOf(ui);
   if (!token) return;
-  const address = `api/${encodeURIComponent(tokenUser())}/tasks?limit=1&sort=-created_at`;
+  const address = `api/${encodeURIComponent(userOf(token))}/tasks?limit=1&sort=-created_at`;
   const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
   const [newest] = response.ok ? await response.json() : [];
   if (!newest) return;

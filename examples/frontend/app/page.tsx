@@ -6,13 +6,15 @@ import { caller, countOpen, readPage, search } from "@/lib/tasks";
 import { SignIn } from "./sign-in";
 import { Tasks } from "./tasks";
 
+const PATIENCE = 3_000; // milliseconds for which the page waits for the task API
+
 /** A server component: the first tasks come with the page itself. */
 export default async function Home() {
   const request = { headers: await headers() };
   const session = await auth.api.getSession(request);
-  if (!session) return <SignIn />;
+  if (!session) return <SignIn address={process.env.BETTER_AUTH_URL} />;
   const { id, name } = session.user;
-  const call = caller(id, async () => (await auth.api.getToken(request)).token);
+  const call = caller(id, async () => (await auth.api.getToken(request)).token, PATIENCE);
   // Without the task API the page comes all the same, and fills when the API is back.
   const [first, open] = await Promise.all([
     readPage(call, search()).catch(() => ({ tasks: [] })),

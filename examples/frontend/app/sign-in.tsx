@@ -1,15 +1,16 @@
 "use client";
 
-import { useRouter } from "next/navigation";
 import { useState, type FormEvent } from "react";
 
 import { authClient } from "@/lib/auth-client";
+import { reloadWindows, useReload } from "@/lib/session";
 
-export function SignIn() {
-  const router = useRouter();
+/** `address` is the one under which Better Auth knows this page. */
+export function SignIn({ address }: { address?: string }) {
   const [isNew, setNew] = useState(true);
   const [busy, setBusy] = useState(false);
   const [trouble, setTrouble] = useState("");
+  useReload();
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -20,10 +21,11 @@ export function SignIn() {
     const signing = isNew
       ? authClient.signUp.email({ ...account, name: field("name") })
       : authClient.signIn.email(account);
-    const { error } = await signing.catch((error: Error) => ({ error }));
+    const { error } = await signing.catch(() => ({ error: { code: "", message: "The server can't be reached." } }));
     setBusy(false);
-    if (error) setTrouble(error.message ?? "That can't be done just now.");
-    else router.refresh();
+    if (!error) reloadWindows();
+    else if (error.code === "INVALID_ORIGIN") setTrouble(`To sign in, open this page as ${address}.`);
+    else setTrouble(error.message ?? "That can't be done just now.");
   }
 
   return (
@@ -56,7 +58,14 @@ export function SignIn() {
         </button>
         {trouble && <p role="alert">{trouble}</p>}
       </form>
-      <button onClick={() => setNew(!isNew)}>{isNew ? "I have an account" : "I am new here"}</button>
+      <button
+        onClick={() => {
+          setNew(!isNew);
+          setTrouble("");
+        }}
+      >
+        {isNew ? "I have an account" : "I am new here"}
+      </button>
     </main>
   );
 }

@@ -11,6 +11,16 @@ interface Props {
   write: (kind: "edit" | "delete", row: Row, fields?: Fields) => void;
 }
 
+/** As a form gives it, which knows no carriage return. */
+const text = (value: unknown) => String(value ?? "").replace(/\r\n?/g, "\n").trim();
+
+/** A row that goes leaves the focus to the list. */
+function leaveFocus(row: HTMLLIElement) {
+  return () => {
+    if (row.contains(document.activeElement)) row.parentElement?.focus();
+  };
+}
+
 export function TaskRow({ row, note, edited, edit, write }: Props) {
   const opener = useRef<HTMLButtonElement>(null);
   const { title, description, completed } = row;
@@ -23,19 +33,16 @@ export function TaskRow({ row, note, edited, edit, write }: Props) {
   function save(event: FormEvent<HTMLFormElement>, before: Row) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const written = {
-      title: String(form.get("title")).trim(),
-      description: String(form.get("description")).trim() || null,
-    };
+    const [title, description] = [text(form.get("title")), text(form.get("description"))];
     const fields: Fields = {};
-    if (written.title !== before.title) fields.title = written.title;
-    if (written.description !== before.description) fields.description = written.description;
+    if (title !== text(before.title)) fields.title = title;
+    if (description !== text(before.description)) fields.description = description || null;
     if (Object.keys(fields).length > 0) write("edit", before, fields);
     close();
   }
 
   return (
-    <li className={completed ? "completed" : undefined}>
+    <li ref={leaveFocus} className={completed ? "completed" : undefined}>
       <label>
         <input type="checkbox" checked={completed} onChange={() => write("edit", row, { completed: !completed })} />
         <span>{title}</span>

@@ -1,9 +1,10 @@
 "use client";
 
-import { useEffect, useRef, useState, type FormEvent } from "react";
+import { useRef, useState, type FormEvent } from "react";
 
 import { authClient } from "@/lib/auth-client";
 import { byAge, type Row } from "@/lib/queue";
+import { reloadWindows, useReload } from "@/lib/session";
 import { clearCompleted, type Page } from "@/lib/tasks";
 import { useTasks } from "@/lib/use-tasks";
 
@@ -29,17 +30,13 @@ export function Tasks({ user, first, open }: Props) {
   const left = tasks ? all.filter(({ completed }) => !completed).length : open;
   const clearable = tasks && !trouble && waiting === 0 && left < all.length;
 
-  useEffect(() => {
-    const session = new BroadcastChannel("session");
-    session.onmessage = () => location.reload();
-    return () => session.close();
-  }, []);
+  useReload();
 
   function signOut() {
     authClient.signOut().then(
       ({ error }) => {
         if (error) setProblem("You can't sign out just now.");
-        else new BroadcastChannel("session").postMessage("signed out"); // to all windows, and to this one
+        else reloadWindows();
       },
       () => setProblem("You can't sign out just now."),
     );
@@ -86,7 +83,14 @@ export function Tasks({ user, first, open }: Props) {
             {write.refused!.message}
             {write.fields.description && ` You wrote: ${write.fields.description}`}
           </span>
-          <button onClick={() => sync.dismiss(write)}>Dismiss</button>
+          <button
+            onClick={() => {
+              sync.dismiss(write);
+              list.current?.focus();
+            }}
+          >
+            Dismiss
+          </button>
         </p>
       ))}
 
@@ -98,10 +102,7 @@ export function Tasks({ user, first, open }: Props) {
             note={trouble && row.waits ? "Not sent yet" : gone.includes(row) && row.id > 0 ? "No longer there" : undefined}
             edited={edited.find(same(row))}
             edit={(is) => setEdited((now) => (is ? [...now, row] : now.filter((other) => !same(row)(other))))}
-            write={(kind, seen, fields) => {
-              sync.write(kind, seen, fields);
-              if (kind === "delete") list.current?.focus(); // of the row, which goes
-            }}
+            write={sync.write}
           />
         ))}
       </ul>
@@ -117,12 +118,13 @@ export function Tasks({ user, first, open }: Props) {
         <p>{left} left</p>
         <button
           disabled={!clearable}
-          onClick={() =>
+          onClick={() => {
+            list.current?.focus(); // before nothing is left to be cleared, and the button can't have it
             clearCompleted(call).then(
               () => setProblem(""),
               (error: Error) => setProblem(error.message),
-            )
-          }
+            );
+          }}
         >
           Clear completed
         </button>

@@ -13,7 +13,7 @@ export interface Write {
   refused?: { status: number; message: string };
 }
 
-const FORMAT = 1; // to be raised when Write changes; for a new field of a task it need not
+const FORMAT = 1; // of Write: to be raised when it changes so that what is stored can't be read, and is left behind
 const KINDS = ["create", "edit", "delete"] as const;
 const EMPTY: Required<Fields> = {
   title: "",
@@ -150,12 +150,18 @@ export function createQueue(call: Call, storage: Record<string, string>, owner: 
   };
 }
 
-/** The write, if it is one: others can write into the storage of a browser, too. */
+/** The write, if it is one that can be shown and sent: others can write into the storage of a browser, too. */
 function parse(name: string, text: string): Write | undefined {
   try {
-    const write: Write | null = JSON.parse(text);
-    if (!KINDS.includes(write?.kind as never) || !Number.isInteger(write?.seen?.id)) return undefined;
-    return write?.fields instanceof Object ? { ...write, name } : undefined;
+    const write: Write = JSON.parse(text);
+    const { kind, seen, fields, refused } = write;
+    const texts = [seen, fields, seen.draft?.fields ?? {}].flatMap(({ title, description }) => [title, description]);
+    const isWrite =
+      KINDS.includes(kind) &&
+      Number.isInteger(seen.id) &&
+      [...texts, refused?.message].every((text) => typeof (text ?? "") === "string") &&
+      [seen.updated_at, seen.draft?.key].every((header) => /^[!-~]*$/.test(header ?? ""));
+    return isWrite ? { ...write, name } : undefined;
   } catch {
     return undefined;
   }

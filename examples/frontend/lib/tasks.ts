@@ -13,7 +13,7 @@ export type Call = (path?: string, options?: RequestInit) => Promise<Response>;
 const FRESH = 10 * 60_000; // of the 15 minutes that a token lives: a stream ends with it
 const TIMEOUT = 20_000;
 
-export function caller(userId: string, getToken: () => Promise<string>): Call {
+export function caller(userId: string, getToken: () => Promise<string>, timeout = TIMEOUT): Call {
   let token = "";
   let taken = 0;
 
@@ -25,7 +25,7 @@ export function caller(userId: string, getToken: () => Promise<string>): Call {
     const headers = new Headers(options.headers);
     headers.set("Authorization", `Bearer ${token}`);
     const address = `${process.env.NEXT_PUBLIC_API_URL}/api/${encodeURIComponent(userId)}/tasks${path}`;
-    return fetch(address, { signal: AbortSignal.timeout(TIMEOUT), ...options, headers });
+    return fetch(address, { signal: AbortSignal.timeout(timeout), ...options, headers });
   }
 
   return async (path = "", options = {}) => {
