@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from schemas import TaskCreate
 from statements import OWNER
 from tests.support.databases import new_database
 from tests.support.plans import OWNER_COLUMNS, STATEMENTS
@@ -18,7 +19,7 @@ from tests.support.service import User, running
 
 ROLE = f"task_api_test_{secrets.token_hex(4)}"
 VALUES: dict[str, Any] = {
-    "new_tasks": '[{"title": "new", "completed": false}]',
+    "new_tasks": f"[{TaskCreate(title='new').model_dump_json()}]",
     "most_tasks": 100,
     "idempotency_key": "another",
     "fingerprint": "f",

@@ -19,6 +19,7 @@ import queries
 from auth.owner import OwnSession
 from models import Task
 from routes.http.parameters import TaskFilter
+from schemas import TaskCreate
 from statements import Statement
 from tests.support.copy import Copy, lines
 from tests.support.databases import nodes_of_citus
@@ -107,7 +108,7 @@ class Writer:
 
     def hold_open(self) -> None:
         """The service's own statements in a transaction that takes a while, and is rolled back now and then."""
-        new = json.dumps([{"title": "single", "completed": False}] * 2)
+        new = json.dumps([TaskCreate(title="single").model_dump(mode="json")] * 2)
         some = {**TaskFilter(completed=True, q="single").bound(), "only_ids": None}
         choices: list[tuple[Statement[Any], dict[str, Any]]] = [
             (queries.CREATE, {"new_tasks": new, "most_tasks": 100_000}),
