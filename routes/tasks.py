@@ -40,13 +40,6 @@ register_url_convertor("task", TaskSegment())
 
 TOGGLE: Any = None  # no body; a type with None in it would take the body null as well
 NewTasks = TypeAdapter(list[TaskCreate])
-OVER_QUOTA: dict[int | str, dict[str, Any]] = {
-    403: docs.problem(
-        403,
-        "The token belongs to another user, or the user would have too many tasks.",
-        "A user may have at most 100000 tasks.",
-    )
-}
 
 
 @router.get(
@@ -96,7 +89,7 @@ async def get_task(session: OwnSession, task_id: TaskId) -> Response:
     operation_id="createTask",
     status_code=201,
     response_model=TaskPublic,
-    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
+    responses={**docs.CREATED, **docs.BODY, **docs.KEY_REUSED, **docs.OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_task(session: OwnSession, request: Request, task: TaskCreate) -> Response:
@@ -157,7 +150,7 @@ async def delete_task(session: OwnSession, request: Request, task_id: TaskId) ->
     operation_id="createTasks",
     status_code=201,
     response_model=list[TaskPublic],
-    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED, **OVER_QUOTA},
+    responses={**docs.CREATED_MANY, **docs.BODY, **docs.KEY_REUSED, **docs.OVER_QUOTA},
     openapi_extra=docs.IDEMPOTENCY_KEY,
 )
 async def create_tasks(

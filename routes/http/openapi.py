@@ -74,6 +74,13 @@ ERRORS: Answers = {
 }
 REFUSED: Answers = {"4XX": problem(405, "What HTTP itself refuses.", "This address answers GET, HEAD.")}
 NO_SUCH_TASK: Answers = {404: problem(404, "The owner has no such task.", "There is no such task.")}
+OVER_QUOTA: Answers = {
+    403: problem(
+        403,
+        "The token belongs to another user, or the user would have too many tasks.",
+        "A user may have at most 100000 tasks.",
+    )
+}
 CHANGED: Answers = {
     412: problem(
         412,

@@ -59,7 +59,7 @@ TaskId = Annotated[
 
 
 class TaskFilter(BaseModel):
-    """Which tasks. Each field is bound as ``only_`` and its name, where ``queries.matching`` has its condition."""
+    """Which tasks. Each field is bound as ``only_`` and its name, where ``queries.filters`` has its condition."""
 
     completed: Flag | None = Field(None, description="Only tasks that are completed, or only those that are not.")
     q: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)] | None = Field(

@@ -92,7 +92,8 @@ export function createQueue(call: Call, storage: Record<string, string>, owner: 
 
   async function deliver({ kind, seen, fields }: Write): Promise<Task | void> {
     const names = Object.keys(kind === "delete" ? EMPTY : fields) as (keyof Fields)[];
-    const same = (one: Fields, other: Fields) => names.every((name) => one[name] === other[name]);
+    const text = (task: Fields) => JSON.stringify(names.map((name) => task[name])); // a field may be a list
+    const same = (one: Fields, other: Fields) => text(one) === text(other);
     const answer = answers.get(seen.id);
     let task: Task = seen;
     if (answer && answer.updated_at > seen.updated_at && same(answer, seen)) {
