@@ -86,7 +86,7 @@ class EmbeddedServer:
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while (lock := try_lock(self._home / "server.lock")) is None:
-            if self._answers():
+            if self.answers():
                 return
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(f"The PostgreSQL in {self._home} runs but does not answer.")
@@ -123,7 +123,8 @@ class EmbeddedServer:
         self._run("initdb", *INITDB.split(), "-D", draft.name, lock=lock)
         draft.rename(cluster)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it takes connections."""
         lines = pid_file(self._home)
         if len(lines) < 8 or lines[7].strip() != "ready":
             return False

@@ -18,6 +18,7 @@ from embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
 FRONTEND = ROOT / "examples" / "frontend"
+LONGEST_STOP = 15  # seconds
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -25,9 +26,12 @@ def main(script: str, port: str, page_port: str) -> None:
     """``script`` is the frontend's own: dev, or start for what was built."""
     page, api = f"http://localhost:{page_port}", f"http://localhost:{port}"
     settings = load_settings()
-    database = {"DATABASE_URL": EmbeddedServer(settings.data_dir).url, "BETTER_AUTH_URL": page}
+    server = EmbeddedServer(settings.data_dir)
+    database = {"DATABASE_URL": server.url, "BETTER_AUTH_URL": page}
     of_page = {**database, "NEXT_PUBLIC_API_URL": api, "BETTER_AUTH_SECRET": shared_secret(settings)}
     next_ = ["npm", "run", script, "--", "--hostname", "localhost", "--port", page_port]
+    if port == page_port or not (port + page_port).isdecimal():
+        sys.exit("PORT and PAGE_PORT must be two port numbers.")
     for taken in filter(is_taken, (port, page_port)):
         sys.exit(f"Port {taken} is taken: set another, as in make demo PORT=8001 PAGE_PORT=3001.")
     processes: list[subprocess.Popen[bytes]] = []
@@ -44,9 +48,9 @@ def main(script: str, port: str, page_port: str) -> None:
         if running(processes):
             sys.stdout.write(f"\nOpen {page} (the API: {api}/docs). Ctrl-C stops all.\n\n")
             sys.stdout.flush()
-        while running(processes):
+        while running(processes) and server.answers():
             time.sleep(0.2)
-        sys.exit("One of them has ended, so the other is stopped.")
+        sys.exit("One of them or their database has ended, so all is stopped.")
     except KeyboardInterrupt:
         pass
     finally:
@@ -55,7 +59,11 @@ def main(script: str, port: str, page_port: str) -> None:
             with contextlib.suppress(ProcessLookupError):  # it is what has ended
                 os.killpg(process.pid, signal.SIGTERM)
         for process in processes:
-            process.wait()
+            try:
+                process.wait(LONGEST_STOP)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def end(*_: object) -> None:

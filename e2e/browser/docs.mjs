@@ -40,12 +40,18 @@ await page.locator(".btn-done").click();
 const listing = page.locator('.opblock[id$="-listTasks"]');
 await listing.locator(".opblock-summary-control").click();
 await listing.locator('[data-param-name="user_id"] input[value="bob"]').waitFor();
+await page.getByText("You are bob.").waitFor();
+await page.locator(".btn.authorize").click();
+await page.locator(".auth-container").getByRole("button", { name: "Remove authorization" }).click();
+await page.locator(".btn-done").click();
+await listing.locator('[data-param-name="user_id"] input[value="alice"]').waitFor();
+await page.getByText("This service runs for development").waitFor();
 
 // What was open before has the newest task, too.
 const closed = page.locator(".opblock:not(.is-open) .opblock-summary-control");
 while (await closed.count()) await closed.first().click();
 await page.getByRole("button", { name: "Take a token for alice" }).click();
-await page.getByText("You are alice").waitFor();
+await page.getByText("You are alice.").waitFor();
 await page.locator('.opblock[id$="-createTask"] [data-param-name="user_id"] input[value="alice"]').waitFor();
 const created = await execute("createTask");
 assert.equal(created.body.title, "Buy milk");

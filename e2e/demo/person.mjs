@@ -49,6 +49,11 @@ await page.getByLabel("Password").fill("correct horse battery");
 await page.getByRole("button", { name: "Sign up" }).click();
 await page.getByText("Nothing to do.").waitFor();
 
+await add(page, "The only one");
+await edit(page, "The only one", {});
+await page.getByRole("button", { name: "Delete" }).click();
+await page.getByText("Nothing to do.").waitFor();
+await focusIsInList(page);
 for (const title of ["Read the chapter on indexes", "Water the plants", "Call Bob", "Buy milk"]) await add(page, title);
 await edit(page, "Call Bob", { Description: "Ask for the slides, and whether the room is free on Friday." });
 await save(page);
@@ -140,7 +145,10 @@ const { token } = await (await page.request.get(`${PAGE}/api/auth/token`)).json(
 const { sub } = JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString());
 const batch = await page.request.post(`${API}/api/${sub}/tasks/batch`, {
   headers: { Authorization: `Bearer ${token}` },
-  data: Array.from({ length: 200 }, (_, number) => ({ title: `Number ${number}`, description: "One\r\nTwo" })),
+  data: [
+    ...Array.from({ length: 200 }, (_, number) => ({ title: `Number ${number}` })),
+    { title: "Two\nlines", description: "One\r\nTwo" },
+  ],
 });
 assert.equal(batch.status(), 201);
 await seen(page, "Number 199");
@@ -151,13 +159,13 @@ await calm(page);
 assert.equal(await page.getByRole("listitem").count(), 50);
 const patches = [];
 page.on("request", (request) => request.method() === "PATCH" && patches.push(request));
-await edit(page, "Number 199", {});
+await edit(page, "Two lines", {});
 await save(page); // as it was
 await calm(page);
 assert.equal(patches.length, 0);
 const cursors = [];
 page.on("request", (request) => cursors.push(new URL(request.url()).searchParams.get("cursor")));
-for (const title of ["Number 150", "Number 100", "Number 50", "Number 0", "Read the chapter on indexes"]) {
+for (const title of ["Number 151", "Number 101", "Number 51", "Number 1", "Read the chapter on indexes"]) {
   await row(page, title).scrollIntoViewIfNeeded();
 }
 assert.ok(cursors.filter(Boolean).length >= 4, "the pages did not come by Link");

@@ -103,8 +103,11 @@ def test_the_page_comes_while_the_api_hangs(demo: Demo) -> None:
 
 
 def pids_of_api(demo: Demo) -> list[int]:
-    port = demo.api.rpartition(":")[2]
-    return [int(pid) for pid in subprocess.check_output(["pgrep", "-f", f"serve.py --port {port}"], text=True).split()]
+    return pids_of(f"serve.py --port {demo.api.rpartition(':')[2]}")
+
+
+def pids_of(command: str) -> list[int]:
+    return [int(pid) for pid in subprocess.check_output(["pgrep", "-f", command], text=True).split()]
 
 
 @pytest.mark.parametrize("one_ends", [False, True])
@@ -123,6 +126,10 @@ def test_make_demo_starts_all_and_stops_all(one_ends: bool) -> None:
             [service] = pids_of_api(demo)
             os.kill(service, signal.SIGKILL)
             assert demo.process.wait(30) != 0
+        else:  # as by a terminal that closes, and by make
+            [main] = pids_of(f"examples.demo dev {ports[0]}")
+            os.kill(main, signal.SIGHUP)
+            os.kill(main, signal.SIGTERM)
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
             pass

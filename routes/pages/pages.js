@@ -5,10 +5,12 @@ const ORDER = ["post", "get", "put", "patch", "delete"]; // made first and delet
 
 function showDocs() {
   const statePlugins = {
-    auth: { wrapActions: { authorizeWithPersistOption, restoreAuthorization } },
+    auth: { wrapActions: { authorizeWithPersistOption: fresh, logoutWithPersistOption: fresh, restoreAuthorization } },
     spec: { wrapActions: { updateJsonSpec } },
   };
   const button = document.querySelector("#take-token");
+  const message = document.querySelector("output");
+  const invitation = message.textContent;
   const ui = SwaggerUIBundle({
     url: "openapi.json",
     domNode: page,
@@ -28,21 +30,23 @@ function showDocs() {
     plugins: [{ statePlugins }],
     onComplete: () => {
       button.disabled = false;
+      const user = userOf(tokenOf(ui));
+      message.textContent = user ? `You are ${user}. Open an operation and execute it.` : invitation;
       aim(ui).catch(() => {}); // then the examples stay
     },
   });
   new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
-  button.addEventListener("click", () => takeToken(ui, document.querySelector("output")));
+  button.addEventListener("click", () => takeToken(ui, message));
 }
 
 /** The document with the token's user in place of alice, so that their operations work as they stand. */
 const updateJsonSpec = (update, ui) => (document) => {
-  const user = `"example":${JSON.stringify(userOf(tokenOf(ui)))}`;
+  const user = `"example":${JSON.stringify(userOf(tokenOf(ui)) ?? "alice")}`;
   update(JSON.parse(JSON.stringify(document).replaceAll('"example":"alice"', () => user)));
 };
 
-const authorizeWithPersistOption = (authorize, ui) => (authorization) => {
-  authorize(authorization);
+const fresh = (change, ui) => (authorization) => {
+  change(authorization);
   ui.specActions.download();
 };
 
@@ -58,17 +62,18 @@ function userOf(token) {
     const [, claims] = token.split(".");
     const bytes = Uint8Array.from(atob(claims.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
     const { sub, user_id } = JSON.parse(new TextDecoder().decode(bytes));
-    return sub ?? user_id ?? "alice";
+    return sub ?? user_id;
   } catch {
-    return "alice";
+    return undefined; // there is none, or it can't be read
   }
 }
 
 /** What takes a task's id gets that of the newest. */
 async function aim(ui) {
   const token = tokenOf(ui);
-  if (!token) return;
-  const address = `api/${encodeURIComponent(userOf(token))}/tasks?limit=1&sort=-created_at`;
+  const user = userOf(token);
+  if (!user) return;
+  const address = `api/${encodeURIComponent(user)}/tasks?limit=1&sort=-created_at`;
   const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
   const [newest] = response.ok ? await response.json() : [];
   if (!newest) return;
@@ -111,7 +116,6 @@ async function takeToken(ui, message) {
     if (!response.ok) throw new Error(detail);
     const schema = ui.specSelectors.securityDefinitions().get("bearer");
     ui.authActions.authorizeWithPersistOption({ bearer: { name: "bearer", schema, value: token } });
-    message.textContent = "You are alice, for a day. Open an operation and execute it.";
   } catch (error) {
     message.textContent = `There is no token to be had: ${error.message}`;
   }

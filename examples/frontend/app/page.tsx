@@ -6,7 +6,7 @@ import { caller, countOpen, readPage, search } from "@/lib/tasks";
 import { SignIn } from "./sign-in";
 import { Tasks } from "./tasks";
 
-const PATIENCE = 3_000; // milliseconds for which the page waits for the task API
+const PATIENCE = 3_000; // milliseconds for which a call waits, and the page with it
 
 /** A server component: the first tasks come with the page itself. */
 export default async function Home() {

@@ -3,28 +3,31 @@
 import { useState, type FormEvent } from "react";
 
 import { authClient } from "@/lib/auth-client";
-import { reloadWindows, useReload } from "@/lib/session";
+import { tellWindows, useSession } from "@/lib/session";
 
 /** `address` is the one under which Better Auth knows this page. */
 export function SignIn({ address }: { address?: string }) {
   const [isNew, setNew] = useState(true);
   const [busy, setBusy] = useState(false);
   const [trouble, setTrouble] = useState("");
-  useReload();
+  useSession("");
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
+    if (busy) return;
     const form = new FormData(event.currentTarget);
     const field = (name: string) => String(form.get(name));
     const account = { email: field("email"), password: field("password") };
     setBusy(true);
+    setTrouble("");
     const signing = isNew
       ? authClient.signUp.email({ ...account, name: field("name") })
       : authClient.signIn.email(account);
-    const { error } = await signing.catch(() => ({ error: { code: "", message: "The server can't be reached." } }));
+    const away = { data: null, error: { code: "", message: "The server can't be reached." } };
+    const { data, error } = await signing.catch(() => away);
+    if (!error) return tellWindows(data.user.id);
     setBusy(false);
-    if (!error) reloadWindows();
-    else if (error.code === "INVALID_ORIGIN") setTrouble(`To sign in, open this page as ${address}.`);
+    if (error.code === "INVALID_ORIGIN" && address) setTrouble(`To sign in, open this page as ${address}.`);
     else setTrouble(error.message ?? "That can't be done just now.");
   }
 
@@ -53,7 +56,7 @@ export function SignIn({ address }: { address?: string }) {
             required
           />
         </label>
-        <button className="primary" disabled={busy}>
+        <button className="primary" aria-disabled={busy}>
           {isNew ? "Sign up" : "Sign in"}
         </button>
         {trouble && <p role="alert">{trouble}</p>}

@@ -4,12 +4,12 @@ import { useRef, useState, type FormEvent } from "react";
 
 import { authClient } from "@/lib/auth-client";
 import { byAge, type Row } from "@/lib/queue";
-import { reloadWindows, useReload } from "@/lib/session";
+import { tellWindows, useSession } from "@/lib/session";
 import { clearCompleted, type Page } from "@/lib/tasks";
 import { useTasks } from "@/lib/use-tasks";
 
 import { More } from "./more";
-import { TaskRow } from "./task-row";
+import { MOST, TaskRow } from "./task-row";
 
 interface Props {
   user: { id: string; name: string };
@@ -23,6 +23,7 @@ export function Tasks({ user, first, open }: Props) {
   const [problem, setProblem] = useState("");
   const [edited, setEdited] = useState<Row[]>([]); // as they were when editing began: If-Match tells if they still are
   const list = useRef<HTMLUListElement>(null);
+  const focusList = () => list.current?.focus({ preventScroll: true });
   const same = (row: Row) => (other: Row) => sync.keyOf(other) === sync.keyOf(row);
   const hidden = edited.filter((row) => !rows.some(same(row))); // deleted, or not found: what is typed there stays
   const gone = tasks ? hidden.filter((row) => !all.some(same(row))) : [];
@@ -30,13 +31,13 @@ export function Tasks({ user, first, open }: Props) {
   const left = tasks ? all.filter(({ completed }) => !completed).length : open;
   const clearable = tasks && !trouble && waiting === 0 && left < all.length;
 
-  useReload();
+  useSession(user.id, sync.wake);
 
   function signOut() {
     authClient.signOut().then(
       ({ error }) => {
         if (error) setProblem("You can't sign out just now.");
-        else reloadWindows();
+        else tellWindows("");
       },
       () => setProblem("You can't sign out just now."),
     );
@@ -47,6 +48,7 @@ export function Tasks({ user, first, open }: Props) {
     const title = String(new FormData(event.currentTarget).get("title")).trim();
     if (title) sync.write("create", undefined, { title });
     event.currentTarget.reset();
+    if (q) find(""); // or it could not be seen
   }
 
   return (
@@ -62,7 +64,7 @@ export function Tasks({ user, first, open }: Props) {
           name="title"
           aria-label="New task"
           placeholder="What is to be done?"
-          maxLength={200}
+          maxLength={MOST.title}
           autoComplete="off"
         />
         <button className="primary">Add</button>
@@ -71,7 +73,7 @@ export function Tasks({ user, first, open }: Props) {
         type="search"
         aria-label="Search"
         placeholder="Search"
-        maxLength={200}
+        maxLength={MOST.title}
         value={q}
         onChange={(event) => find(event.target.value)}
       />
@@ -86,7 +88,7 @@ export function Tasks({ user, first, open }: Props) {
           <button
             onClick={() => {
               sync.dismiss(write);
-              list.current?.focus();
+              focusList();
             }}
           >
             Dismiss
@@ -119,17 +121,21 @@ export function Tasks({ user, first, open }: Props) {
         <button
           disabled={!clearable}
           onClick={() => {
-            list.current?.focus(); // before nothing is left to be cleared, and the button can't have it
+            focusList(); // before nothing is left to be cleared, and the button can't have it
             clearCompleted(call).then(
               () => setProblem(""),
-              (error: Error) => setProblem(error.message),
+              () => setProblem("The completed tasks can't be cleared just now."),
             );
           }}
         >
           Clear completed
         </button>
+        {problem && (
+          <p role="alert">
+            {problem} <button onClick={() => setProblem("")}>Dismiss</button>
+          </p>
+        )}
       </footer>
-      {problem && <p role="alert">{problem}</p>}
     </main>
   );
 }

@@ -13,7 +13,7 @@ export interface Write {
   refused?: { status: number; message: string };
 }
 
-const FORMAT = 1; // of Write: to be raised when it changes so that what is stored can't be read, and is left behind
+const FORMAT = 1; // of Write: another where old entries can't be read any more, which are then ignored, sent or not
 const KINDS = ["create", "edit", "delete"] as const;
 const EMPTY: Required<Fields> = {
   title: "",
@@ -160,9 +160,10 @@ function parse(name: string, text: string): Write | undefined {
     const isWrite =
       KINDS.includes(kind) &&
       Number.isInteger(seen.id) &&
+      fields instanceof Object &&
       [...texts, refused?.message].every((text) => typeof (text ?? "") === "string") &&
-      [seen.updated_at, seen.draft?.key].every((header) => /^[!-~]*$/.test(header ?? ""));
-    return isWrite ? { ...write, name } : undefined;
+      [seen.updated_at, seen.draft?.key].every((header) => /^[!-~]{0,255}$/.test(header ?? ""));
+    return isWrite ? { ...write, seen: { ...UNMADE, ...seen }, name } : undefined;
   } catch {
     return undefined;
   }

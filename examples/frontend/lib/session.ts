@@ -1,15 +1,15 @@
 import { useEffect } from "react";
 
-/** Load the page again in all windows of this browser, this one too: somebody has signed in or out. */
-export function reloadWindows(): void {
-  new BroadcastChannel("session").postMessage("changed");
+/** Tell all windows of this browser, this one too, who is signed in now: "" is nobody. */
+export function tellWindows(userId: string): void {
+  new BroadcastChannel("session").postMessage(userId);
 }
 
-/** What a page does that looks different to who is signed in. */
-export function useReload(): void {
+/** What a page of this user does: it is loaded again where it is somebody else's now, and goes on where it isn't. */
+export function useSession(userId: string, goOn?: () => void): void {
   useEffect(() => {
     const session = new BroadcastChannel("session");
-    session.onmessage = () => location.reload();
+    session.onmessage = ({ data }) => (data === userId ? goOn?.() : location.reload());
     return () => session.close();
-  }, []);
+  }, [userId, goOn]);
 }

@@ -61,15 +61,18 @@ export function useTasks(userId: string, first: Page) {
 
   const all = useMemo(() => sync.show(state.tasks ?? listed.tasks), [sync, state, listed]);
   const rows = useMemo(() => {
-    const text = q.trim().toLowerCase();
+    const text = folded(q.trim());
     const oldest = (listed.next && listed.tasks.at(-1)?.id) || 0; // no further than the pages have come
     return all
       .filter(({ id }) => id < 0 || id >= oldest)
-      .filter(({ title, description }) => `${title}\n${description ?? ""}`.toLowerCase().includes(text));
+      .filter(({ title, description }) => folded(`${title}\n${description ?? ""}`).includes(text));
   }, [all, listed, q]);
 
   return { call, sync, state, all, rows, q, find, next: listed.next, showMore };
 }
+
+/** In small letters, one for one as PostgreSQL has them: by JavaScript's rules İ becomes two, and Σ depends on its place. */
+const folded = (text: string) => text.replaceAll("İ", "i").replaceAll("Σ", "σ").toLowerCase();
 
 function browserStorage(): Record<string, string> {
   try {
