@@ -67,6 +67,8 @@ class Database:
             EmbeddedServerError: the embedded server does not start.
         """
         if not self._settings.database_url:
+            # Whoever set another name, such as DATABASE_URI, would find out when the disk is gone.
+            logger.info("Without DATABASE_URL, an embedded PostgreSQL keeps the tasks, as for development.")
             self._embedded = await asyncio.to_thread(EmbeddedServer, self._settings.data_dir)
         self._connections = Connections(
             self._connect, self._settings.database_pool_size, self._settings.database_pool_timeout

@@ -170,3 +170,4 @@ def test_a_developer_gets_a_token_for_the_service_that_make_run_starts() -> None
         token = subprocess.check_output(command, cwd=folder, text=True).strip()
         response = httpx2.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {token}"})
         assert (response.status_code, response.json()) == (200, [])
+        assert "Without DATABASE_URL, an embedded PostgreSQL keeps the tasks" in service.output
