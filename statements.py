@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.dialects.postgresql.psycopg import dialect
-from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
 OWNER = sa.bindparam("owner", type_=sa.Text)
@@ -77,15 +77,18 @@ def owner_column(table: Any) -> sa.Column[Any]:
 
 
 def _parts(expression: Any) -> Iterator[Any]:
-    """Everything that is nested in it, also what it names by its columns alone."""
-    waiting, seen = [expression], set()
+    """Everything that is nested in it, once, also what it names by its columns alone."""
+    waiting, seen = [expression], {}
     while waiting:
-        for part in visitors.iterate(waiting.pop()):
-            yield part
-            source = getattr(part, "table", None) if isinstance(part, sa.ColumnClause) else None
-            if isinstance(source, sa.CTE | sa.Subquery) and source not in seen:
-                seen.add(source)
-                waiting.append(source)
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen[id(part)] = part
+        yield part
+        waiting += part.get_children()
+        source = getattr(part, "table", None) if isinstance(part, sa.ColumnClause) else None
+        if isinstance(source, sa.CTE | sa.Subquery):
+            waiting.append(source)
 
 
 def _check(part: Any) -> None:
