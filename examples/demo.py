@@ -24,16 +24,19 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(script: str, port: str, page_port: str) -> None:
     """``script`` is the frontend's own: dev, or start for what was built."""
+    numbers = {int(number) for number in (port, page_port) if number.isdecimal()}
+    if len(numbers) < 2 or not numbers <= {*range(1, 65536)}:
+        sys.exit("PORT and PAGE_PORT must be two numbers from 1 to 65535.")
     page, api = f"http://localhost:{page_port}", f"http://localhost:{port}"
     settings = load_settings()
     server = EmbeddedServer(settings.data_dir)
     database = {"DATABASE_URL": server.url, "BETTER_AUTH_URL": page}
-    of_page = {**database, "NEXT_PUBLIC_API_URL": api, "BETTER_AUTH_SECRET": shared_secret(settings)}
+    # The one beside the data, whatever .env says: by another, Better Auth could not read its keys there.
+    secret = shared_secret(settings.model_copy(update={"better_auth_secret": None}))
+    of_page = {**database, "NEXT_PUBLIC_API_URL": api, "BETTER_AUTH_SECRET": secret}
     next_ = ["npm", "run", script, "--", "--hostname", "localhost", "--port", page_port]
-    if port == page_port or not (port + page_port).isdecimal():
-        sys.exit("PORT and PAGE_PORT must be two port numbers.")
     for taken in filter(is_taken, (port, page_port)):
-        sys.exit(f"Port {taken} is taken: set another, as in make demo PORT=8001 PAGE_PORT=3001.")
+        sys.exit(f"Port {taken} is taken, maybe by an earlier demo: end that, or make demo PORT=8001 PAGE_PORT=3001.")
     processes: list[subprocess.Popen[bytes]] = []
     for ending in ENDINGS:
         signal.signal(ending, end)

@@ -85,7 +85,7 @@ def test_with_the_owner_in_the_session_the_answers_are_the_same(
     answer = run(connection, name, user, task_id)
     assert run(connection, name, user, task_id, setting=user) == answer
     assert answer != run(connection, name, "nobody", task_id), (
-        f"{name} finds nothing: let guarded() make what it finds."
+        f"{name} finds nothing: give what it binds in VALUES, and let guarded() make what it finds."
     )
 
 

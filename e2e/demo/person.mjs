@@ -27,6 +27,13 @@ async function edit(where, title, fields) {
   for (const [label, text] of Object.entries(fields)) await where.getByLabel(label, { exact: true }).fill(text);
 }
 
+async function signIn(where) {
+  await where.getByRole("button", { name: "I have an account" }).click();
+  await where.getByLabel("E-mail").fill(email);
+  await where.getByLabel("Password").fill("correct horse battery");
+  await where.getByRole("button", { name: "Sign in" }).click();
+}
+
 const save = (where) => where.getByRole("button", { name: "Save" }).click();
 
 /** What had the focus has gone, and who works with the keyboard is still there. */
@@ -58,6 +65,21 @@ for (const title of ["Read the chapter on indexes", "Water the plants", "Call Bo
 await edit(page, "Call Bob", { Description: "Ask for the slides, and whether the room is free on Friday." });
 await save(page);
 await page.getByText("Ask for the slides").waitFor();
+
+// Lengths are those of the service: an emoji is one character.
+await page.getByLabel("New task").fill("a".repeat(201));
+await page.getByRole("button", { name: "Add" }).click();
+assert.equal(await page.getByLabel("New task").inputValue(), "a".repeat(201));
+await page.getByLabel("New task").fill("");
+await add(page, "😀".repeat(200));
+await edit(page, "😀".repeat(200), { Description: "😀".repeat(1001) });
+await save(page);
+await page.getByLabel("Description").fill("😀".repeat(1000));
+await save(page);
+await row(page, "😀".repeat(200)).getByText("😀".repeat(1000)).waitFor();
+await page.getByRole("button", { name: /^Edit 😀/ }).click();
+await page.getByRole("button", { name: "Delete" }).click();
+await gone(page, "😀".repeat(200));
 
 // Two windows: each sees at once what the other does.
 const second = await another();
@@ -148,6 +170,7 @@ const batch = await page.request.post(`${API}/api/${sub}/tasks/batch`, {
   data: [
     ...Array.from({ length: 200 }, (_, number) => ({ title: `Number ${number}` })),
     { title: "Two\nlines", description: "One\r\nTwo" },
+    { title: "İstanbul, ΟΔΟΣΧ" },
   ],
 });
 assert.equal(batch.status(), 201);
@@ -165,7 +188,7 @@ await calm(page);
 assert.equal(patches.length, 0);
 const cursors = [];
 page.on("request", (request) => cursors.push(new URL(request.url()).searchParams.get("cursor")));
-for (const title of ["Number 151", "Number 101", "Number 51", "Number 1", "Read the chapter on indexes"]) {
+for (const title of ["Number 160", "Number 110", "Number 60", "Number 10", "Read the chapter on indexes"]) {
   await row(page, title).scrollIntoViewIfNeeded();
 }
 assert.ok(cursors.filter(Boolean).length >= 4, "the pages did not come by Link");
@@ -175,25 +198,34 @@ await page.waitForResponse((response) => response.url().includes("q=NUMBER"));
 await gone(page, "Number 1");
 assert.equal(await page.getByRole("listitem").count(), 11); // 17, and 170 to 179
 await look("search");
+await page.getByLabel("Search").fill("istanbul, οδοσ");
+await seen(page, "İstanbul, ΟΔΟΣΧ");
+await add(page, "Written while searching");
+await calm(page);
 assert.ok(
   await page.evaluate("document.documentElement.scrollWidth <= innerWidth"),
   "the page is wider than the window",
 );
 
-// Who signs out is signed out in all windows, and in again in all; and finds everything.
+// Who was signed out behind the page, and signs in again elsewhere, goes on where they were.
 const third = await another();
+await edit(page, "Written while searching", { Description: "Half a sen" });
+await page.context().clearCookies();
 await third.goto(PAGE);
+await signIn(third);
 await calm(third);
+assert.equal(await page.getByLabel("Description").inputValue(), "Half a sen");
+
+// Who signs out is signed out in all windows, and in again in all; and finds everything.
+await page.bringToFront();
 await page.getByRole("button", { name: "Sign out" }).click();
 await third.getByRole("button", { name: "I have an account" }).waitFor();
-await page.getByRole("button", { name: "I have an account" }).click();
-await page.getByLabel("E-mail").fill(email);
-await page.getByLabel("Password").fill("correct horse battery");
-await page.context().setOffline(true);
-await page.getByRole("button", { name: "Sign in" }).click();
+await page.getByRole("button", { name: "I have an account" }).waitFor();
+await offline(true);
+await signIn(page);
 await page.getByText("The server can't be reached.").waitFor();
 expected("ERR_INTERNET_DISCONNECTED");
-await page.context().setOffline(false);
+await offline(false);
 await page.getByRole("button", { name: "Sign in" }).click();
 await seen(page, "Number 199");
 await seen(third, "Number 199");

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +15,10 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
+from embedded.watcher import pid_file
 from tests.support.frontend import FRONTEND
 from tests.support.process import ROOT, run
-from tests.support.service import data_folder, wait_until
+from tests.support.service import SECRET, data_folder, wait_until
 
 HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
@@ -29,6 +31,7 @@ class Demo(NamedTuple):
     page: str
     api: str
     process: subprocess.Popen[bytes]
+    home: Path  # of the database
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
                 return re.search(r"^Open (\S+) \(the API: (\S+)/docs\)", process.output, re.MULTILINE)
 
             found = wait_until(addresses, 60)
-            yield Demo(found[1], found[2], process.process)
+            yield Demo(found[1], found[2], process.process, folder / ".data" / "postgres")
 
 
 def free_port() -> int:
@@ -90,6 +93,37 @@ def test_the_page_works_under_its_one_address_alone(demo: Demo) -> None:
     assert refused.json()["code"] == "INVALID_ORIGIN"
 
 
+def test_no_other_page_can_frame_this_one(demo: Demo) -> None:
+    assert httpx2.get(demo.page).headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+
+
+def test_a_page_whose_database_is_away_at_start_serves_when_it_is_back(demo: Demo, tmp_path: Path) -> None:
+    port, sockets = free_port(), tmp_path / "s"
+    command = [str(FRONTEND / "node_modules" / ".bin" / "next"), "start", str(FRONTEND), "--port", str(port)]
+    settings = {
+        "DATABASE_URL": f"postgresql://postgres@/postgres?host={sockets}",
+        "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_URL": f"http://localhost:{port}",
+    }
+    with run(command, tmp_path, settings) as page:
+        wait_until(lambda: "can't be made" in page.output, 30)
+        sockets.symlink_to(pid_file(demo.home)[4])
+        assert httpx2.get(settings["BETTER_AUTH_URL"], timeout=30).is_success
+
+
+def test_a_page_is_not_built_without_the_address_of_the_api() -> None:
+    build = subprocess.run(
+        ["npm", "run", "build"],
+        cwd=FRONTEND,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert build.returncode != 0
+    assert "Set NEXT_PUBLIC_API_URL" in build.stderr
+
+
 def test_the_page_comes_while_the_api_hangs(demo: Demo) -> None:
     [service] = pids_of_api(demo)
     with httpx2.Client(base_url=demo.page, headers={"Origin": demo.page}) as client:
@@ -110,26 +144,28 @@ def pids_of(command: str) -> list[int]:
     return [int(pid) for pid in subprocess.check_output(["pgrep", "-f", command], text=True).split()]
 
 
-@pytest.mark.parametrize("one_ends", [False, True])
-def test_make_demo_starts_all_and_stops_all(one_ends: bool) -> None:
+@pytest.mark.parametrize("ends", ["demo", "service", "database"])
+def test_make_demo_starts_all_and_stops_all(ends: str) -> None:
     venv = os.path.relpath(sys.prefix, ROOT)
     ports = [free_port(), free_port()]
     command = ["make", "-s", "-C", str(ROOT), f"VENV={venv}", "-o", f"{venv}/installed", "demo"]
     command += [f"PORT={ports[0]}", f"PAGE_PORT={ports[1]}"]
     with running(command, {}) as demo:
-        assert "What there is to do" in httpx2.get(demo.page, timeout=60).text  # which is compiled first
         assert httpx2.get(f"{demo.api}/health/ready").is_success
-        second = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert f"Port {ports[0]} is taken" in second.stderr
-        visit(demo, "developer.mjs")
-        if one_ends:
-            [service] = pids_of_api(demo)
-            os.kill(service, signal.SIGKILL)
-            assert demo.process.wait(30) != 0
-        else:  # as by a terminal that closes, and by make
+        if ends == "demo":
+            second = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert f"Port {ports[0]} is taken" in second.stderr
+            visit(demo, "developer.mjs")
             [main] = pids_of(f"examples.demo dev {ports[0]}")
-            os.kill(main, signal.SIGHUP)
-            os.kill(main, signal.SIGTERM)
+            while demo.process.poll() is None:  # a terminal that closes sends one signal, and make another
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(main, signal.SIGTERM)
+                time.sleep(0.02)
+            assert demo.process.returncode == 0
+        else:
+            [victim] = pids_of_api(demo) if ends == "service" else [int(pid_file(demo.home)[0])]
+            os.kill(victim, signal.SIGKILL)
+            assert demo.process.wait(30) != 0
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
             pass

@@ -28,11 +28,10 @@ function showDocs() {
       return response;
     },
     plugins: [{ statePlugins }],
-    onComplete: () => {
+    onComplete: async () => {
       button.disabled = false;
-      const user = userOf(tokenOf(ui));
+      const user = await aim(ui).catch(() => {}); // then the examples stay
       message.textContent = user ? `You are ${user}. Open an operation and execute it.` : invitation;
-      aim(ui).catch(() => {}); // then the examples stay
     },
   });
   new MutationObserver(nameControls).observe(page, { childList: true, subtree: true });
@@ -68,15 +67,16 @@ function userOf(token) {
   }
 }
 
-/** What takes a task's id gets that of the newest. */
+/** What takes a task's id gets that of the newest. Returns the user, where the token is good. */
 async function aim(ui) {
   const token = tokenOf(ui);
   const user = userOf(token);
   if (!user) return;
   const address = `api/${encodeURIComponent(user)}/tasks?limit=1&sort=-created_at`;
   const response = await fetch(address, { headers: { Authorization: `Bearer ${token}` } });
-  const [newest] = response.ok ? await response.json() : [];
-  if (!newest) return;
+  if (!response.ok) return;
+  const [newest] = await response.json();
+  if (!newest) return user;
   for (const [path, operations] of ui.specSelectors.specJson().get("paths").entrySeq()) {
     for (const [method, operation] of operations.entrySeq()) {
       for (const parameter of operation.get("parameters") ?? []) {
@@ -85,6 +85,7 @@ async function aim(ui) {
       }
     }
   }
+  return user;
 }
 
 /** A stream has no end, for which Swagger UI would wait: what comes in its first seconds. */

@@ -11,9 +11,6 @@ interface Props {
   write: (kind: "edit" | "delete", row: Row, fields?: Fields) => void;
 }
 
-/** The service takes half as many characters, of which some count as two here. */
-export const MOST = { title: 400, description: 2000 };
-
 /** As a form gives what it shows: lines end in one way, and a title has one line. */
 const lines = (value: unknown) => String(value ?? "").replace(/\r\n?/g, "\n").trim();
 const line = (value: unknown) => String(value ?? "").replace(/[\r\n]/g, "").trim();
@@ -67,8 +64,8 @@ export function TaskRow({ row, note, edited, edit, write }: Props) {
             name="title"
             aria-label="Title"
             defaultValue={edited.title}
-            maxLength={MOST.title}
-            pattern=".*\S.*"
+            pattern="(?=.*\S).{1,200}"
+            title="At most 200 characters"
             required
             autoFocus
           />
@@ -77,7 +74,10 @@ export function TaskRow({ row, note, edited, edit, write }: Props) {
             aria-label="Description"
             placeholder="Description"
             defaultValue={edited.description ?? ""}
-            maxLength={MOST.description}
+            onInput={({ currentTarget: { value }, currentTarget }) => {
+              // Characters as the service counts them; maxLength would count some as two.
+              currentTarget.setCustomValidity([...value].length > 1000 ? "At most 1000 characters" : "");
+            }}
             rows={3}
           />
           <button className="primary">Save</button>

@@ -9,7 +9,7 @@ import { clearCompleted, type Page } from "@/lib/tasks";
 import { useTasks } from "@/lib/use-tasks";
 
 import { More } from "./more";
-import { MOST, TaskRow } from "./task-row";
+import { TaskRow } from "./task-row";
 
 interface Props {
   user: { id: string; name: string };
@@ -46,8 +46,9 @@ export function Tasks({ user, first, open }: Props) {
   function add(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const title = String(new FormData(event.currentTarget).get("title")).trim();
-    if (title) sync.write("create", undefined, { title });
     event.currentTarget.reset();
+    if (!title) return;
+    sync.write("create", undefined, { title });
     if (q) find(""); // or it could not be seen
   }
 
@@ -64,7 +65,8 @@ export function Tasks({ user, first, open }: Props) {
           name="title"
           aria-label="New task"
           placeholder="What is to be done?"
-          maxLength={MOST.title}
+          pattern=".{0,200}"
+          title="At most 200 characters"
           autoComplete="off"
         />
         <button className="primary">Add</button>
@@ -73,7 +75,7 @@ export function Tasks({ user, first, open }: Props) {
         type="search"
         aria-label="Search"
         placeholder="Search"
-        maxLength={MOST.title}
+        maxLength={200}
         value={q}
         onChange={(event) => find(event.target.value)}
       />
@@ -132,7 +134,15 @@ export function Tasks({ user, first, open }: Props) {
         </button>
         {problem && (
           <p role="alert">
-            {problem} <button onClick={() => setProblem("")}>Dismiss</button>
+            {problem}
+            <button
+              onClick={() => {
+                setProblem("");
+                focusList();
+              }}
+            >
+              Dismiss
+            </button>
           </p>
         )}
       </footer>
