@@ -38,6 +38,8 @@ const save = (where) => where.getByRole("button", { name: "Save" }).click();
 
 /** What had the focus has gone, and who works with the keyboard is still there. */
 async function focusIsInList(where) {
+  // What is hidden loses the focus only when it is drawn.
+  await where.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
   assert.equal(await where.evaluate(() => document.activeElement.getAttribute("aria-label")), "Tasks");
 }
 
