@@ -25,7 +25,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(script: str, port: str, page_port: str) -> None:
     """``script`` is the frontend's own: dev, or start for what was built."""
     numbers = {int(number) for number in (port, page_port) if number.isdecimal()}
-    if len(numbers) < 2 or not numbers <= {*range(1, 65536)}:
+    if len(numbers) < 2 or not all(0 < number < 65536 for number in numbers):
         sys.exit("PORT and PAGE_PORT must be two numbers from 1 to 65535.")
     page, api = f"http://localhost:{page_port}", f"http://localhost:{port}"
     settings = load_settings()

@@ -44,6 +44,7 @@ const updateJsonSpec = (update, ui) => (document) => {
   update(JSON.parse(JSON.stringify(document).replaceAll('"example":"alice"', () => user)));
 };
 
+/** Whoever comes or goes, what the page shows is theirs. */
 const fresh = (change, ui) => (authorization) => {
   change(authorization);
   ui.specActions.download();

@@ -74,10 +74,10 @@ export function TaskRow({ row, note, edited, edit, write }: Props) {
             aria-label="Description"
             placeholder="Description"
             defaultValue={edited.description ?? ""}
-            onInput={({ currentTarget: { value }, currentTarget }) => {
-              // Characters as the service counts them; maxLength would count some as two.
-              currentTarget.setCustomValidity([...value].length > 1000 ? "At most 1000 characters" : "");
-            }}
+            onInput={({ currentTarget: field }) =>
+              // Characters as the service counts them: maxLength would count some as two.
+              field.setCustomValidity([...field.value].length > 1000 ? "At most 1000 characters" : "")
+            }
             rows={3}
           />
           <button className="primary">Save</button>
