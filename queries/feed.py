@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    Select,
     Table,
     Text,
     any_,
@@ -25,6 +24,7 @@ from sqlmodel import UTCDateTime
 
 from queries.parts import (
     ONE,
+    Query,
     bind,
     deletions,
     json_array,
@@ -67,7 +67,7 @@ _newest = select(_owner.c.changed_at).scalar_subquery()
 
 def _answer(
     found: CTE, task: CTE, deleted: ColumnElement[str], moment: ColumnElement[str], known: ColumnElement[bool]
-) -> Select[Any]:
+) -> Query:
     """``found`` has a row more than the page where there is more; ``moment`` is where the next one starts."""
     more = select(func.count()).select_from(found).scalar_subquery() > _size
     last = select(cast(func.json_build_array(moment, found.c.id), Text)).offset(_size - ONE).limit(ONE)
@@ -81,7 +81,7 @@ def _answer(
     )
 
 
-def _snapshot() -> Select[Any]:
+def _snapshot() -> Query:
     """All tasks of ids beyond ``after_id``, in their order. ``since`` is the ``version`` of the first page, there None.
 
     Each page is of another moment, but with the changes since the first all are of one.
@@ -93,14 +93,14 @@ def _snapshot() -> Select[Any]:
     return _answer(found, task, text_of("[]"), shown_time(func.coalesce(_since, _newest)), known)
 
 
-def _changes() -> Select[Any]:
+def _changes() -> Query:
     """Tasks and deletions that are later than ``since``, or of that moment and of ids beyond ``after_id``."""
     since = func.coalesce(_since, literal_column("'-infinity'", UTCDateTime))
     place = tuple_(since, _after_id)
     # Asked once, before anything is read: all of a moment is known where after_id is EVERY_ID.
     any_new = tuple_(_newest, EVERY_ID) > place
 
-    def later_in(source: Table, moment: ColumnElement[Any], *, gone: str) -> Select[Any]:
+    def later_in(source: Table, moment: ColumnElement[Any], *, gone: str) -> Query:
         keys = select(moment.label("moment"), source.c.id, literal_column(gone, Boolean).label("gone"))
         return keys.where(source.c.user_id == OWNER, any_new, tuple_(moment, source.c.id) > place)
 

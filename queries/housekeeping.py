@@ -1,10 +1,8 @@
 """Statements of no owner: only ``Database`` runs these."""
 
-from typing import Any
+from sqlalchemy import BigInteger, delete, func, literal_column, select, tuple_, update
 
-from sqlalchemy import BigInteger, Select, delete, func, literal_column, select, tuple_, update
-
-from queries.parts import answers, deletions, number_of, users
+from queries.parts import Query, answers, deletions, number_of, users
 from queries.writing import Count, expired
 from statements import UnownedStatement
 
@@ -23,7 +21,7 @@ _cleared = delete(answers).where(expired, answers.c.user_id == _few.c.user_id, a
 CLEAR_EXPIRED_KEYS = UnownedStatement(number_of(_cleared.returning(answers.c.key).cte("cleared")), Count)
 
 
-def _forget_deletions(*, on_citus: bool = False) -> Select[Any]:
+def _forget_deletions(*, on_citus: bool = False) -> Query:
     """A thousand at a time; owners who are writing are left for the next time, except on Citus, which can't lock across
     its nodes. What is forgotten raises known_since in the same statement, so that no feed goes on without it.
     """

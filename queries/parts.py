@@ -25,6 +25,9 @@ from models import Deletion, IdempotencyKey, Task, User
 from schemas import TaskPublic
 from statements import OWNER
 
+Query = Select[*tuple[Any, ...]]
+"""A SELECT of any columns."""
+
 users: Table = User.__table__  # type: ignore[attr-defined]
 tasks: Table = Task.__table__  # type: ignore[attr-defined]
 deletions: Table = Deletion.__table__  # type: ignore[attr-defined]
@@ -75,7 +78,7 @@ def folded(text: ColumnElement[Any]) -> ColumnElement[str]:
     return func.lower(text.collate("pg_c_utf8"))
 
 
-def number_of(rows: CTE) -> Select[Any]:
+def number_of(rows: CTE) -> Query:
     return select(func.count().label("number")).select_from(rows)
 
 

@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    Select,
     Text,
     case,
     cast,
@@ -20,7 +19,7 @@ from sqlalchemy import (
 from sqlmodel import UTCDateTime
 
 from queries.filters import matching, unfiltered
-from queries.parts import ONE, bind, folded, json_array, json_of, public, shown_time, tasks, this, users
+from queries.parts import ONE, Query, bind, folded, json_array, json_of, public, shown_time, tasks, this, users
 from schemas import TaskPublic
 from statements import OWNER, Statement
 
@@ -61,7 +60,7 @@ class Found(NamedTuple):
     body: str | None
 
 
-def _list(sort: str) -> Select[Any]:
+def _list(sort: str) -> Query:
     """One page. Bound: ``page_size``, the filters, ``count``, and the cursor's ``after_id`` and ``after_key``."""
     descending = sort.startswith("-")
     size, after_id, after_key = bind("page_size", BigInteger), bind("after_id", BigInteger), bind("after_key")

@@ -6,11 +6,11 @@ changes up to it: none can turn up before it later, as one could whose transacti
 
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, DateTime, Select, exists, func, literal_column, select, update
+from sqlalchemy import CTE, BigInteger, ColumnElement, DateTime, exists, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import UTCDateTime
 
-from queries.parts import bind, tasks, text_of, users
+from queries.parts import Query, bind, tasks, text_of, users
 from statements import OWNER
 
 me = users.c.id == OWNER
@@ -47,7 +47,7 @@ def welcome(number: ColumnElement[int], *conditions: ColumnElement[bool]) -> Any
     ).returning(users.c.id, users.c.changed_at)
 
 
-def beside_owner(rows: CTE) -> Select[Any]:
+def beside_owner(rows: CTE) -> Query:
     """The rows, as an INSERT must read them on Citus: beside the owner's row, or all nodes would have to have them."""
     columns = {**rows.c, "user_id": users.c.id.label("user_id")}
     return select(*columns.values()).join_from(users, rows, rows.c.user_id == users.c.id).where(me)

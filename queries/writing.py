@@ -7,7 +7,6 @@ from sqlalchemy import (
     CTE,
     Boolean,
     ColumnElement,
-    Select,
     case,
     cast,
     column,
@@ -24,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from queries.filters import chosen, unchanged
 from queries.parts import (
+    Query,
     answers,
     bind,
     columns_shown,
@@ -83,7 +83,7 @@ _expiry: ColumnElement[Any] = literal_column("interval '24 hours'")
 expired = answers.c.created_at < func.now() - _expiry
 
 
-def _drafted(stamped: CTE) -> Select[Any]:
+def _drafted(stamped: CTE) -> Query:
     """The array of tasks bound as JSON in ``new_tasks``, as rows."""
     names = list(TaskCreate.model_fields)
     rows = func.json_to_recordset(_new).table_valued(*(column(name, tasks.c[name].type) for name in names))
@@ -97,7 +97,7 @@ def _drafted(stamped: CTE) -> Select[Any]:
     ).select_from(stamped.join(sent, literal_column("true")))
 
 
-def _create(*, on_citus: bool = False) -> Select[Any]:
+def _create(*, on_citus: bool = False) -> Query:
     """Insert the tasks in ``new_tasks``."""
     draft = _drafted(welcome(_number).cte("stamp"))
     if on_citus:
@@ -107,7 +107,7 @@ def _create(*, on_citus: bool = False) -> Select[Any]:
     return select(func.nullif(json_array(task), text_of("[]")).label("body"))
 
 
-def _create_once(*, on_citus: bool = False) -> Select[Any]:
+def _create_once(*, on_citus: bool = False) -> Query:
     """Insert the tasks in ``new_tasks`` if nobody has claimed ``idempotency_key``. Bound too: ``fingerprint``."""
     key, print_ = bind("idempotency_key"), bind("fingerprint")
     first_answer = select(answers.c.response, answers.c.fingerprint)
@@ -151,7 +151,7 @@ def _create_once(*, on_citus: bool = False) -> Select[Any]:
     ).add_cte(made)
 
 
-def _change(values: dict[str, ColumnElement[Any]]) -> Select[Any]:
+def _change(values: dict[str, ColumnElement[Any]]) -> Query:
     """Change the task ``task_id``, if it is of one of the moments in ``if_match``."""
     stamped = stamp(this & unchanged)
     changed = update(tasks).where(this, unchanged, tasks.c.user_id == stamped.c.id)
@@ -176,7 +176,7 @@ def _sent_fields() -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _change_all() -> Select[Any]:
+def _change_all() -> Query:
     stamped = stamp(chosen)
     changed = update(tasks).where(chosen, tasks.c.user_id == stamped.c.id)
     changed = changed.values(completed=bind("wanted", Boolean), updated_at=stamped.c.changed_at)

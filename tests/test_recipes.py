@@ -79,7 +79,16 @@ def test_the_recipes_work(project: Path, empty_database: str, tmp_path: Path) ->
         follow(project, title)
     environment = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": SECRET}
     for command in COMMANDS:
-        subprocess.run([sys.executable, *command.split()], cwd=project, env={**os.environ, **environment}, check=True)
+        done = subprocess.run(
+            [sys.executable, *command.split()],
+            cwd=project,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.fail(f"{command} (does make check pass?)\n{done.stdout}{done.stderr}", pytrace=False)
 
     with (
         run_service(tmp_path, environment=environment, project=project) as service,

@@ -28,6 +28,7 @@ import queries
 from routes.http.parameters import TaskFilter
 from statements import OWNER, Statement, UnscopedStatementError
 from tests.support.operations import OPERATIONS, Operation, Request, address, ask, each_request
+from tests.support.plans import STATEMENTS
 from tests.support.proxy import Message, Watched
 from tests.support.service import User
 
@@ -178,10 +179,11 @@ def test_a_statement_s_columns_are_its_row_s() -> None:
 
 
 @pytest.mark.parametrize("field", TaskFilter.model_fields)
-def test_a_filter_filters_wherever_it_is_taken(field: str) -> None:
-    for name in ["UPDATE_ALL", "DELETE_ALL", *queries.LIST]:
-        statement: Statement[Any] = getattr(queries, name, None) or queries.LIST[name]
-        assert f"%(only_{field})s" in statement.sql.decode(), (
+def test_a_filter_filters_wherever_one_is_taken(field: str) -> None:
+    filtering = {name: sql for name, statement in STATEMENTS.items() if "%(only_" in (sql := statement.sql.decode())}
+    assert {"UPDATE_ALL", "DELETE_ALL", "LIST[created_at]"} <= filtering.keys()
+    for name, sql in filtering.items():
+        assert f"%(only_{field})s" in sql, (
             f"{name} doesn't know the filter {field}, and would touch all tasks: "
             f'bind "only_{field}" in queries/filters.py, and add its condition to ``matching``.'
         )
