@@ -55,7 +55,8 @@ def test_the_page_sends_no_header_and_every_path(parameter: dict[str, Any]) -> N
 def test_a_limit_is_told(operation: str, name: str) -> None:
     named = OPERATIONS.get(operation, {}).get("parameters", [])
     [schema] = [p["schema"] for p in named if p["name"] == name] or [{}]
-    assert LIMITS[operation, name].items() <= schema.items()
+    told = f"{operation} doesn't tell the limits of {name}; if one of them was renamed, rename it in LIMITS, too."
+    assert LIMITS[operation, name].items() <= schema.items(), told
     wrong = [part for part in parts(DOCUMENT["paths"]) if {"ge", "le", "gt", "lt"} & part.keys()]
     assert not wrong, f"Clients know no such bounds: {wrong}"
 
