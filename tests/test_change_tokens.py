@@ -3,6 +3,7 @@
 import asyncio
 import re
 import string
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -20,7 +21,7 @@ from routes.http.token import Place, belongs_to, encode_token
 from schemas import LARGEST_ID
 from tests.support.copy import Copy
 from tests.support.process import ROOT
-from tests.support.service import User, check_problem, running, wait_until
+from tests.support.service import User, check_problem, running, settings_for, wait_until
 
 
 def token(user: User, since: datetime | str, after_id: int = LARGEST_ID, *, snapshot: bool = False) -> str:
@@ -37,25 +38,32 @@ def forget(settings: Settings) -> None:
     asyncio.run(run())
 
 
+@pytest.fixture
+def alone(empty_database: str) -> Iterator[User]:
+    """A user in a database of their own, since each service that starts forgets the old deletions of all owners."""
+    with running(empty_database) as client:
+        yield User(client)
+
+
 def test_deletions_are_forgotten_after_30_days_and_tokens_before_them_are_gone(
-    user: User, settings: Settings, database_url: str
+    alone: User, empty_database: str
 ) -> None:
-    old, older, recent, kept = (user.create()["id"] for _ in range(4))
-    copy = Copy(user).read()
-    user.send("DELETE", f"?ids={old},{older},{recent}")
+    old, older, recent, kept = (alone.create()["id"] for _ in range(4))
+    copy = Copy(alone).read()
+    alone.send("DELETE", f"?ids={old},{older},{recent}")
     now = datetime.now(UTC)
-    with psycopg.connect(database_url) as connection:
-        connection.execute("UPDATE users SET known_since = %s WHERE id = %s", [now - timedelta(90), user.id])
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("UPDATE users SET known_since = %s WHERE id = %s", [now - timedelta(90), alone.id])
         for id_, age in ((old, timedelta(31)), (older, timedelta(32))):
             deleted_at = now - age
             connection.execute("UPDATE deletions SET deleted_at = %s WHERE id = %s", [deleted_at, id_])
 
     def poll(days: float, after_id: int = LARGEST_ID, *, snapshot: bool = False) -> httpx2.Response:
-        since = token(user, now - timedelta(days), after_id, snapshot=snapshot)
-        return user.get("/changes", params={"since": since})
+        since = token(alone, now - timedelta(days), after_id, snapshot=snapshot)
+        return alone.get("/changes", params={"since": since})
 
     assert poll(33).json()["deleted"] == [older, old, recent]
-    forget(settings)
+    forget(settings_for(empty_database))
     for days in (33.0, 32.0, 31.5):
         check_problem(poll(days), 410)
     check_problem(poll(31, after_id=1), 410)
@@ -63,7 +71,7 @@ def test_deletions_are_forgotten_after_30_days_and_tokens_before_them_are_gone(
     for days in (31.0, 30.5):
         assert poll(days).json()["deleted"] == [recent]
     assert copy.read_page()["deleted"] == [recent]
-    assert [task["id"] for task in Copy(user).read_page()["changed"]] == [kept]
+    assert [task["id"] for task in Copy(alone).read_page()["changed"]] == [kept]
 
 
 def test_a_token_of_another_history_is_gone(user: User, database_url: str) -> None:
