@@ -16,7 +16,7 @@ from problems import Problem, too_many_tasks
 from routes.http import openapi as docs
 from routes.http.conditions import IfMatch, idempotency_key, if_match
 from routes.http.cursor import decode_cursor, encode_cursor
-from routes.http.parameters import ListParameters, ListQuery, Selected, TaskId
+from routes.http.parameters import ListQuery, Selected, TaskId
 from routes.owned import OwnedRoute
 from schemas import Deleted, TaskComplete, TaskCreate, TaskPublic, TaskUpdate, Updated
 from statements import Statement
@@ -49,7 +49,7 @@ NewTasks = TypeAdapter(list[TaskCreate])
     responses={**docs.LISTED, **docs.NOT_MODIFIED},
     openapi_extra=docs.IF_NONE_MATCH,
 )
-async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
+async def list_tasks(session: OwnSession, request: Request, given: ListQuery) -> Response:
     """One page of tasks; the Link header leads to the next while there is more."""
     after_id, after_key = decode_cursor(given)
     page = await session.fetch(
@@ -62,11 +62,13 @@ async def list_tasks(session: OwnSession, given: ListQuery) -> Response:
     )
     headers = {}
     if page.next:
-        headers["Link"] = f'<{_link(session, given, page.next)}>; rel="next"'
+        following = {**request.query_params, "limit": given.limit, "cursor": encode_cursor(given, page.next)}
+        headers["Link"] = f'<{_address(session)}?{urlencode(following)}>; rel="next"'
     if given.count:
         headers["X-Total-Count"] = str(page.total)
-    version = hashlib.sha256(f"{page.body}{headers}".encode()).hexdigest()[:32]
-    return Response(page.body, 200, {**headers, "ETag": f'"{version}"'}, "application/json")
+    body = page.body.encode()
+    version = hashlib.sha256(body + str(headers).encode()).hexdigest()[:32]
+    return Response(body, 200, {**headers, "ETag": f'"{version}"'}, "application/json")
 
 
 @router.get(
@@ -228,11 +230,3 @@ def _etag(task: dict[str, Any]) -> str:
 
 def _address(session: OwnerSession) -> str:
     return f"/api/{quote(session.owner, safe='')}/tasks"
-
-
-def _link(session: OwnerSession, given: ListParameters, position: str) -> str:
-    following = given.model_copy(update={"cursor": encode_cursor(given, position)})
-    # As JSON has them, since true is spelt so.
-    query = from_json(following.model_dump_json(exclude_defaults=True)) | {"limit": given.limit}
-    written = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
-    return f"{_address(session)}?{urlencode(written)}"
