@@ -87,7 +87,7 @@ def _parts(expression: Any) -> Iterator[Any]:
         yield part
         waiting += part.get_children()
         source = getattr(part, "table", None) if isinstance(part, sa.ColumnClause) else None
-        if isinstance(source, sa.CTE | sa.Subquery):
+        if isinstance(source, sa.FromClause) and not isinstance(source, sa.Table):
             waiting.append(source)
 
 
@@ -105,6 +105,8 @@ def _check(part: Any) -> None:
                 raise UnscopedStatementError("UPDATE must not give rows to another owner.")
         case sa.Select():
             _check_conditions("SELECT", part.get_final_froms(), part.whereclause)
+        case sa.Values():
+            raise UnscopedStatementError("values() can't be checked: bind JSON, and read its rows.")
         case sa.ColumnClause(is_literal=True) if re.search(r"\b(select|table|from)\b", part.name, re.IGNORECASE):
             raise UnscopedStatementError("literal_column() is for constants: what it reads can't be checked.")
 
@@ -163,7 +165,7 @@ def _tables_of(source: object) -> list[sa.Table]:
             return [source]
         case sa.Join():
             return _tables_of(source.left) + _tables_of(source.right)
-        case sa.CTE() | sa.Subquery() | sa.TableValuedAlias() | sa.Values():
+        case sa.CTE() | sa.Subquery() | sa.TableValuedAlias():
             return []
     raise UnscopedStatementError(f"{type(source).__name__} can't be checked: use the table, or a CTE of it.")
 
@@ -198,11 +200,13 @@ def written_columns(part: Any) -> dict[str, Any]:
 
 
 def _written_owner(part: sa.Insert) -> object:
+    if isinstance(part.select, sa.CompoundSelect):  # of which each could write another
+        return None
     written = written_columns(part).get(owner_column(part.table).name)
     inner = written.element if isinstance(written, sa.Label) else written
-    if isinstance(inner, sa.Column) and inner is owner_column(inner.table):  # its SELECT must compare it, as any
-        return OWNER
+    if isinstance(inner, sa.ColumnClause) and isinstance(inner.table, sa.Table) and inner is owner_column(inner.table):
+        return OWNER  # its SELECT must compare it, as any
     if isinstance(written, sa.ColumnClause) and isinstance(written.table, sa.CTE):  # what an earlier part has bound
         selected: Any = written.table.element
-        return selected.selected_columns[written.key]
+        return None if isinstance(selected, sa.CompoundSelect) else selected.selected_columns[written.key]
     return written

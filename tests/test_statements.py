@@ -104,7 +104,35 @@ _unstamped = update(tasks).where(MINE).values(title="x").returning(tasks.c.id).c
 _everybody = update(users).values(task_count=users.c.task_count).returning(users.c.id).cte("stamp")
 _by_everybody = update(tasks).where(MINE, tasks.c.user_id == _everybody.c.id).values(title="x").returning(tasks.c.id)
 
+_titles = select(sa.func.max(tasks.c.title).label("title"))
+_two = union_all(select(OWNER.label("owner"), literal("x").label("key")), select(literal("mallory"), literal("y")))
+_two_again = _two.cte("two")
+_misnamed = select(answers.c.key.label("user_id")).where(answers.c.user_id == OWNER).cte("misnamed")
+
+
+def _answering(source: Any) -> Any:
+    """An update of the owner's, and a condition about that source, which it names by a column alone."""
+    own = answers.c.user_id == OWNER
+    changed = update(answers).where(own, answers.c.key == source.c.title).values(response="x")
+    return changed.returning(answers.c.key.label("id"))
+
+
+def _inserting(rows: Any) -> Any:
+    return insert(answers).from_select(["user_id", "key"], rows).returning(answers.c.key.label("id"))
+
+
 UNSCOPED: dict[str, Any] = {
+    "a lateral beside an update": _answering(_titles.lateral("beside")),
+    "an alias of a subquery beside an update": _answering(_titles.subquery("inner").alias("beside")),
+    "a function's rows beside an update": _answering(
+        sa.func.json_each(_titles.scalar_subquery()).table_valued("title").alias("beside")
+    ),
+    "values that are read": select(
+        sa.values(sa.column("id"), name="beside").data([(_titles.scalar_subquery(),)]).c.id.label("id")
+    ),
+    "an insert from a union": _inserting(_two),
+    "an insert from a CTE of a union": _inserting(select(_two_again.c.owner, _two_again.c.key)),
+    "an insert of what is only called the owner": _inserting(select(_misnamed.c.user_id, literal("x"))),
     "a change that the feed would miss": select(_unstamped.c.id),
     "what is named by a column alone": select(_by_everybody.cte("changed").c.id),
     "no owner": select(tasks.c.id),

@@ -12,7 +12,8 @@ async function execute(id) {
   if (!(await operation.locator(".execute").isVisible())) await operation.locator(".opblock-summary-control").click();
   const newest = "limit=1&sort=-created_at"; // what the page itself asks for
   const asked = page.waitForRequest((request) => {
-    return request.url().startsWith(`${origin}/`) && !request.url().endsWith(newest);
+    const { origin: host, pathname } = new URL(request.url());
+    return host === origin && /^\/(api|health)/.test(pathname) && !request.url().endsWith(newest);
   });
   await operation.locator(".execute").click();
   const request = await asked;
