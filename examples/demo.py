@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,8 +25,8 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(script: str, port: str, page_port: str) -> None:
     """``script`` is the frontend's own: dev, or start for what was built."""
-    numbers = {int(number) for number in (port, page_port) if number.isdecimal()}
-    if len(numbers) < 2 or not all(0 < number < 65536 for number in numbers):
+    numbers = {int(number) for number in (port, page_port) if re.fullmatch("[1-9][0-9]{0,4}", number)}
+    if len(numbers) < 2 or max(numbers) > 65535:
         sys.exit("PORT and PAGE_PORT must be two numbers from 1 to 65535.")
     page, api = f"http://localhost:{page_port}", f"http://localhost:{port}"
     settings = load_settings()

@@ -1,18 +1,19 @@
 """The example frontend with the task API and its database, as ``make demo`` starts them, in a real browser."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
+import psycopg
 import pytest
 
 from embedded.watcher import pid_file
@@ -100,22 +101,28 @@ def test_no_other_page_can_frame_this_one(demo: Demo) -> None:
 def test_a_page_whose_database_is_away_at_start_serves_when_it_is_back(demo: Demo, tmp_path: Path) -> None:
     port, sockets = free_port(), tmp_path / "s"
     command = [str(FRONTEND / "node_modules" / ".bin" / "next"), "start", str(FRONTEND), "--port", str(port)]
+    with psycopg.connect(
+        f"postgresql://postgres@/postgres?host={pid_file(demo.home)[4]}", autocommit=True
+    ) as connection:
+        connection.execute("CREATE DATABASE away")
     settings = {
-        "DATABASE_URL": f"postgresql://postgres@/postgres?host={sockets}",
+        "DATABASE_URL": f"postgresql://postgres@/away?host={sockets}",
         "BETTER_AUTH_SECRET": SECRET,
         "BETTER_AUTH_URL": f"http://localhost:{port}",
     }
     with run(command, tmp_path, settings) as page:
         wait_until(lambda: "can't be made" in page.output, 30)
         sockets.symlink_to(pid_file(demo.home)[4])
-        assert httpx2.get(settings["BETTER_AUTH_URL"], timeout=30).is_success
+        with httpx2.Client(base_url=settings["BETTER_AUTH_URL"], timeout=30) as client:
+            sign_up = client.post("/api/auth/sign-up/email", json=FORM, headers={"Origin": settings["BETTER_AUTH_URL"]})
+        assert sign_up.is_success, page.output
 
 
 def test_a_page_is_not_built_without_the_address_of_the_api() -> None:
     build = subprocess.run(
         ["npm", "run", "build"],
         cwd=FRONTEND,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "NEXT_PUBLIC_API_URL": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -157,10 +164,14 @@ def test_make_demo_starts_all_and_stops_all(ends: str) -> None:
             assert f"Port {ports[0]} is taken" in second.stderr
             visit(demo, "developer.mjs")
             [main] = pids_of(f"examples.demo dev {ports[0]}")
-            while demo.process.poll() is None:  # a terminal that closes sends one signal, and make another
+            hung_up = itertools.cycle([signal.SIGHUP, signal.SIGTERM])  # as a terminal that closes and make send them
+
+            def ended() -> bool:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(main, signal.SIGTERM)
-                time.sleep(0.02)
+                    os.kill(main, next(hung_up))
+                return demo.process.poll() is not None
+
+            wait_until(ended, 30)
             assert demo.process.returncode == 0
         else:
             [victim] = pids_of_api(demo) if ends == "service" else [int(pid_file(demo.home)[0])]
