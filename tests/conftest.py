@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -171,6 +172,16 @@ def pair(user: User, stranger: User) -> tuple[User, User]:
         for title in ("one", "two"):
             caller.create(title)
     return user, stranger
+
+
+@pytest.fixture
+def shelf(user: User) -> list[dict[str, Any]]:
+    """Tasks whose order differs by each sort."""
+    for title, completed in [("banana", True), ("Apple", False), ("cherry", True), ("apple", False), ("Banana", True)]:
+        user.create(title, completed=completed, description=f"A {title}")
+    for task in user.tasks()[1::2]:
+        user.send("PATCH", f"/{task['id']}", json={"description": "changed"})
+    return user.tasks()
 
 
 @pytest.fixture
